@@ -1,0 +1,114 @@
+"""Mails those who left messages unread. Why and how often: docs/adr (a mail is sent at most twice)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+
+import asyncpg
+import structlog
+
+from conversation_svc.domain.mail import MOST_SENDINGS, Drop, Reminder, Send, Wait, decide_mail
+from conversation_svc.mail import Letters, NotSent, Post, RefusedForGood
+from conversation_svc.messages import Messages
+from conversation_svc.store import reminders
+from servicekit.clock import Clock
+from servicekit.faults import as_unavailable
+
+BATCH = 8
+# Longer than a look at message_svc and a sending together may take.
+_LEASE = timedelta(minutes=3)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class MailDeps:
+    """Wired once, in worker.py."""
+
+    pool: asyncpg.Pool
+    messages: Messages
+    clock: Clock
+    letters: Letters
+    post: Post
+    delay: timedelta
+    """How long messages stay unread before they are mailed about."""
+    again: timedelta
+    """After a fault of what is needed for it."""
+
+
+async def send_reminders(deps: MailDeps) -> int:
+    """Looks after one batch of what is due; how many that were.
+
+    Raises what Postgres raises; then the lease ends by itself.
+    """
+    now = deps.clock.now()
+    claimed = await reminders.claim_reminders(deps.pool, now, now + _LEASE, BATCH)
+    await asyncio.gather(*(_look_after(deps, reminder) for reminder in claimed))
+    return len(claimed)
+
+
+async def _look_after(deps: MailDeps, reminder: Reminder) -> None:
+    try:
+        decision = await _decide(deps, reminder)
+    except Exception as error:
+        if as_unavailable(error) is None:
+            raise
+        log.warning("reminder_waits", cause=type(error).__name__)
+        await _again(deps, reminder, reminder.tries)
+        return
+    next_due = deps.clock.now() + deps.delay
+    match decision:
+        case Drop(seen_seq):
+            await reminders.finish_reminder(
+                deps.pool, reminder, mailed_seq=0, seen_seq=seen_seq, next_due=next_due
+            )
+        case Wait(first_seq):
+            await reminders.postpone_reminder(
+                deps.pool, reminder, next_due, first_seq=first_seq, tries=reminder.tries
+            )
+        case Send():
+            await _send(deps, reminder, decision)
+
+
+async def _decide(deps: MailDeps, reminder: Reminder) -> Send | Wait | Drop:
+    if not reminder.email or reminder.role is None:
+        return Drop(reminder.last_seq)
+    view = await deps.messages.get_view(reminder.user_id, reminder.role, reminder.conversation_id)
+    return decide_mail(reminder, view)
+
+
+async def _send(deps: MailDeps, reminder: Reminder, decision: Send) -> None:
+    """Counts the try, sends, and notes the end. Killed in between, the try stays counted."""
+    if reminder.tries < MOST_SENDINGS:
+        if not await reminders.begin_sending(deps.pool, reminder):
+            return
+        letter = deps.letters.unread(reminder, decision.view, deps.clock.now())
+        try:
+            await deps.post.send(letter)
+        except NotSent as error:
+            log.warning("mail_not_sent", cause=error.cause)
+            await _again(deps, reminder, reminder.tries)
+            return
+        except RefusedForGood as error:
+            log.warning("mail_refused", cause=error.cause, mail_id=str(reminder.mail_id))
+        except OSError as error:  # it may have gone out
+            log.warning("mail_end_unknown", cause=type(error).__name__, mail_id=str(reminder.mail_id))
+            await _again(deps, reminder, reminder.tries + 1)
+            return
+        else:
+            log.info("mail_sent", mail_id=str(reminder.mail_id))
+    await reminders.finish_reminder(
+        deps.pool,
+        reminder,
+        mailed_seq=decision.view.last_seq,
+        seen_seq=decision.view.last_seq,
+        next_due=deps.clock.now() + deps.delay,
+    )
+
+
+async def _again(deps: MailDeps, reminder: Reminder, tries: int) -> None:
+    await reminders.postpone_reminder(
+        deps.pool, reminder, deps.clock.now() + deps.again, first_seq=reminder.first_seq, tries=tries
+    )

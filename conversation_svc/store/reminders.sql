@@ -1,0 +1,65 @@
+-- name: put_mail_address
+-- Written only when it is another.
+INSERT INTO mail_addresses AS old (user_id, email, updated_at)
+SELECT user_id, email, $3 FROM unnest($1::text[], $2::text[]) AS n(user_id, email)
+ORDER BY user_id
+ON CONFLICT (user_id) DO UPDATE SET email = excluded.email, updated_at = excluded.updated_at
+WHERE old.email <> excluded.email;
+
+-- name: record_reminders
+-- $1 conversation, $2 seq, $3 sender, $4 due. Everybody in it but the sender; who is being waited for already
+-- is not waited for longer.
+INSERT INTO mail_reminders AS old (conversation_id, user_id, mail_id, sender_id, first_seq, last_seq, due_at)
+SELECT p.conversation_id, p.user_id, gen_random_uuid(), $3, $2, $2, $4
+FROM participants p
+WHERE p.conversation_id = $1 AND p.user_id <> $3 AND p.left_at IS NULL
+ORDER BY p.user_id
+ON CONFLICT (conversation_id, user_id) DO UPDATE SET
+    last_seq = greatest(old.last_seq, excluded.last_seq),
+    mail_id = CASE WHEN old.due_at IS NULL THEN excluded.mail_id ELSE old.mail_id END,
+    sender_id = CASE WHEN old.due_at IS NULL THEN excluded.sender_id ELSE old.sender_id END,
+    first_seq = CASE WHEN old.due_at IS NULL THEN excluded.first_seq ELSE old.first_seq END,
+    due_at = coalesce(old.due_at, excluded.due_at);
+
+-- name: claim_reminders
+-- $1 now, $2 end of the lease, $3 most.
+UPDATE mail_reminders r
+SET due_at = $2
+FROM (
+    SELECT conversation_id, user_id FROM mail_reminders
+    WHERE due_at <= $1
+    ORDER BY due_at
+    LIMIT $3
+    FOR UPDATE SKIP LOCKED
+) due
+WHERE r.conversation_id = due.conversation_id AND r.user_id = due.user_id
+RETURNING r.conversation_id, r.user_id, r.mail_id, r.first_seq, r.last_seq, r.tries, r.mailed_seq,
+    r.due_at AS lease,
+    (SELECT a.email FROM mail_addresses a WHERE a.user_id = r.user_id) AS email,
+    (SELECT p.role FROM profiles p WHERE p.user_id = r.user_id) AS role,
+    (SELECT p.display_name FROM profiles p WHERE p.user_id = r.sender_id) AS sender_name;
+
+-- name: begin_sending
+-- $1 conversation, $2 person, $3 lease. True while the lease holds.
+UPDATE mail_reminders SET tries = tries + 1
+WHERE conversation_id = $1 AND user_id = $2 AND due_at = $3
+RETURNING true;
+
+-- name: finish_reminder
+-- $1 conversation, $2 person, $3 lease, $4 the last message mailed for, $5 the last message seen, $6 when to
+-- look again if another has come meanwhile.
+UPDATE mail_reminders
+SET tries = 0,
+    mail_id = gen_random_uuid(),
+    mailed_seq = greatest(mailed_seq, $4),
+    first_seq = CASE WHEN last_seq > $5 THEN $5 + 1 ELSE first_seq END,
+    due_at = CASE WHEN last_seq > $5 THEN $6::timestamptz END
+WHERE conversation_id = $1 AND user_id = $2 AND due_at = $3;
+
+-- name: postpone_reminder
+-- $1 conversation, $2 person, $3 lease, $4 when, $5 first message, $6 tries.
+UPDATE mail_reminders SET due_at = $4, first_seq = $5, tries = $6
+WHERE conversation_id = $1 AND user_id = $2 AND due_at = $3;
+
+-- name: clear_reminders
+UPDATE mail_reminders SET due_at = NULL, tries = 0 WHERE due_at IS NOT NULL;

@@ -1,0 +1,222 @@
+"""The only place that wires the edge together."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import aiohttp
+import redis.asyncio as redis
+import structlog
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from edge_gateway import joins, profiles
+from edge_gateway.clients import Backends, conversation_stub, message_stub
+from edge_gateway.cursors import CursorSigner
+from edge_gateway.http.front import Front
+from edge_gateway.http.server import HttpServer
+from edge_gateway.metrics import Metrics
+from edge_gateway.rates import Policy, Rates, policy
+from edge_gateway.routes import blocks, conversations, demo, documents, me, messages, operations
+from edge_gateway.routes.route import Services, endpoints
+from edge_gateway.settings import EdgeSettings
+from edge_gateway.sockets.channels import Channels
+from edge_gateway.sockets.commands import Commands
+from edge_gateway.sockets.events import MessageRef
+from edge_gateway.sockets.handshake import Handshake, Rules
+from edge_gateway.sockets.hub import Hub
+from edge_gateway.sockets.hydration import Hydration
+from edge_gateway.sockets.socket import Limits
+from edge_gateway.sockets.streams import Streams
+from edge_gateway.tokens.jwks import RemoteKeys
+from edge_gateway.tokens.verifier import TokenVerifier
+from servicekit.clock import SystemClock
+from servicekit.grpc_client import ServiceClient
+from servicekit.identity import ActingUser, Signer
+from servicekit.runner import StartError
+
+_log = structlog.get_logger(__name__)
+
+SERVICE = "edge_gateway"
+ROUTES = [*me.ROUTES, *conversations.ROUTES, *messages.ROUTES, *blocks.ROUTES]
+"""The REST routes; `openapi.yaml` has the same."""
+WEBSOCKET = "/ws/chat"
+_REDIS_CONNECTIONS, _REDIS_S = 16, 2.0
+
+
+class EdgeApp:
+    """One edge process. `start` returns once it serves; then `port` and `ops_port` are the bound ones."""
+
+    def __init__(self, settings: EdgeSettings) -> None:
+        self._settings = settings
+        self._stop = asyncio.Event()
+        self.metrics = Metrics()
+        self.port = 0
+        self.ops_port = 0
+
+    async def start(self) -> None:
+        """Raises StartError when a port is taken or a key is missing."""
+        settings, clock = self._settings, SystemClock()
+        signer = Signer.from_file(SERVICE, settings.service_key_file)
+
+        async def look(
+            user: ActingUser, conversations: Sequence[str], messages: Sequence[MessageRef]
+        ) -> joins.Current:
+            return await joins.current(self._backends, user, conversations, messages)
+
+        hydration = Hydration(look, self.metrics, clock, patience_s=settings.event_patience_ms / 1000)
+        self._hub = hub = Hub(hydration, self.metrics, clock)
+        self._channels = self._subscriptions(hub)
+        self._redis = _redis(settings)
+        self._backends = backends = Backends(
+            ServiceClient(settings.conversation_svc_target, conversation_stub, signer),
+            ServiceClient(settings.message_svc_target, message_stub, signer),
+            signer,
+        )
+        self._http_client = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        self._keys = {
+            issuer.issuer: RemoteKeys(issuer.keys_url, self._http_client) for issuer in settings.jwt_issuers
+        }
+        for keys in self._keys.values():
+            keys.warm()
+        if not self._keys:
+            _log.warning("no_issuers", hint="JWT_ISSUERS is empty: every token will be refused")
+        verifier = TokenVerifier(settings.jwt_issuers, self._keys, clock=clock)
+        known = profiles.Profiles(backends)
+        rates = Rates(self._redis, policies(settings))
+        timeout_s = settings.request_timeout_ms / 1000
+        handshake = Handshake(
+            rules=Rules(
+                origins=frozenset(settings.allowed_origins),
+                max_sockets=settings.max_sockets,
+                timeout_s=timeout_s,
+                limits=limits(settings),
+                frames=policy(settings.rate_frames),
+            ),
+            hub=hub,
+            streams=Streams(self._redis),
+            hydration=hydration,
+            verifier=verifier,
+            backends=backends,
+            profiles=known,
+            rates=rates,
+            commands=Commands(backends, verifier, timeout_s=timeout_s),
+            metrics=self.metrics,
+            clock=clock,
+        )
+        services = Services(
+            backends,
+            known,
+            CursorSigner(cursor_key(settings)),
+            rates,
+            settings.max_body_bytes,
+        )
+        public = Front(
+            [
+                *endpoints(ROUTES, services, verifier, timeout_s=timeout_s),
+                ("GET", WEBSOCKET, handshake),
+                *documents.endpoints(),
+                *(demo.endpoints(settings.demo_issuer_url) if settings.demo_enabled else ()),
+            ],
+            origins=settings.allowed_origins,
+            metrics=self.metrics,
+        )
+        operators = Front(operations.endpoints(self.metrics, self.ready))
+        self._public = HttpServer(public.handle, settings.edge_host, settings.edge_port)
+        self._operators = HttpServer(operators.handle, settings.ops_host, settings.ops_port)
+        # Ends before `stop` only by a fault, and then so does the process.
+        self.events: asyncio.Task[Any] = asyncio.create_task(
+            self._channels.run(self._stop), name="redis channels"
+        )
+        try:
+            self.port, self.ops_port = await self._public.start(), await self._operators.start()
+        except OSError as error:
+            await self.stop()
+            raise StartError(f"cannot listen: {error.strerror or error}") from error
+
+    def _subscriptions(self, hub: Hub) -> Channels:
+        try:
+            channels = Channels(
+                self._settings.redis_url,
+                on_message=hub.dispatch,
+                on_gap=hub.start_over,
+                on_state=lambda connected: self.metrics.redis_connected.set(int(connected)),
+            )
+        except ValueError as error:
+            raise StartError(f"REDIS_URL: {error}") from error
+        hub.use(channels)
+        return channels
+
+    def ready(self) -> dict[str, bool]:
+        """What has to hold for traffic to be sent here."""
+        return {"redis": self._channels.connected, "accepting": not self._hub.draining}
+
+    async def stop(self) -> None:
+        """Sends the sockets away, answers what is in work, closes everything. Repeatable."""
+        if self._stop.is_set():
+            return
+        settings = self._settings
+        await self._hub.drain(settings.drain_seconds, close_timeout_s=settings.ws_close_timeout_ms / 1000)
+        await self._public.stop()
+        await self._operators.stop()
+        self._stop.set()
+        await self.events
+        await asyncio.gather(*(keys.close() for keys in self._keys.values()))
+        await self._http_client.close()
+        await self._backends.close()
+        await self._redis.aclose()
+
+
+def _redis(settings: EdgeSettings) -> redis.Redis:
+    """For single commands, beside the subscriptions. Few connections: a command takes microseconds."""
+    pool = redis.BlockingConnectionPool.from_url(
+        settings.redis_url,
+        max_connections=_REDIS_CONNECTIONS,
+        timeout=_REDIS_S,
+        socket_connect_timeout=_REDIS_S,
+        socket_timeout=_REDIS_S,
+        # Once more at once: a kept connection may have died with the Redis before this one.
+        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+    )
+    return redis.Redis.from_pool(pool)
+
+
+def limits(settings: EdgeSettings) -> Limits:
+    """The sockets' bounds as the settings have them."""
+    return Limits(
+        ping_s=settings.ws_ping_ms / 1000,
+        close_timeout_s=settings.ws_close_timeout_ms / 1000,
+        max_frame=settings.ws_max_frame_bytes,
+        max_buffer=settings.ws_max_buffer_bytes,
+    )
+
+
+def policies(settings: EdgeSettings) -> dict[str, Policy | None]:
+    """Rate limits by kind of request."""
+    return {
+        "send": policy(settings.rate_send),
+        "start": policy(settings.rate_start),
+        "read": policy(settings.rate_read),
+        "other": policy(settings.rate_other),
+        "connect": policy(settings.rate_connect),
+    }
+
+
+def cursor_key(settings: EdgeSettings) -> bytes:
+    """All edges share it: the setting, else derived from the key file that they share."""
+    if settings.cursor_key is not None:
+        return settings.cursor_key.get_secret_value().encode()
+    return hashlib.sha256(b"cursor key\0" + settings.service_key_file.read_bytes()).digest()
+
+
+async def serve(settings: EdgeSettings, stop: asyncio.Event) -> None:
+    """Runs an edge until `stop` is set."""
+    app = EdgeApp(settings)
+    await app.start()
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({stopped, app.events}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    await app.stop()

@@ -1,0 +1,261 @@
+"""The services behind the edge, one method an RPC: typed, with a deadline, for a person."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, TypeAlias
+
+import grpc
+import structlog
+from google.protobuf.timestamp_pb2 import Timestamp
+from splits.chat.conversation.v1 import conversation_pb2 as conversation_pb
+from splits.chat.conversation.v1 import service_pb2 as conversation_rpc
+from splits.chat.conversation.v1 import service_pb2_grpc as conversation_grpc
+from splits.chat.message.v1 import message_pb2 as message_pb
+from splits.chat.message.v1 import service_pb2 as message_rpc
+from splits.chat.message.v1 import service_pb2_grpc as message_grpc
+
+from servicekit.errors import ChatError, Reason
+from servicekit.grpc_client import RequestT, ResponseT, ServiceClient
+from servicekit.identity import ActingUser, Signer
+
+if TYPE_CHECKING:  # the stubs alone know the asynchronous flavour
+    ConversationStub: TypeAlias = conversation_grpc.ConversationServiceAsyncStub
+    MessageStub: TypeAlias = message_grpc.MessageServiceAsyncStub
+conversation_stub: Callable[..., ConversationStub] = conversation_grpc.ConversationServiceStub
+message_stub: Callable[..., MessageStub] = message_grpc.MessageServiceStub
+
+_CALL_S = 3.0
+_REDACT_S = 4.5
+"""A redaction is answered once no copy of the text is on its way: some seconds after it was written."""
+_ANSWER_S = 0.1
+"""What a call leaves of the budget, to answer with."""
+_deadline: ContextVar[float | None] = ContextVar("edge_deadline", default=None)
+_log = structlog.get_logger(__name__)
+
+
+@contextmanager
+def budget(seconds: float) -> Iterator[None]:
+    """All calls made inside share this time."""
+    token = _deadline.set(asyncio.get_running_loop().time() + seconds)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+class Backends:
+    """conversation_svc and message_svc. Every method raises ChatError only."""
+
+    def __init__(
+        self,
+        conversations: ServiceClient[ConversationStub],
+        messages: ServiceClient[MessageStub],
+        signer: Signer,
+    ) -> None:
+        self._conversations = conversations
+        self._messages = messages
+        self._signer = signer
+
+    async def close(self) -> None:
+        """Ends the connections."""
+        await asyncio.gather(self._conversations.close(), self._messages.close())
+
+    # --- conversation_svc ---------------------------------------------------------------------------------
+
+    async def sync_profile(self, user: ActingUser) -> conversation_pb.Profile:
+        request = conversation_rpc.SyncProfileRequest()
+        stub = self._conversations.stub
+        return (await self._call(self._conversations, stub.SyncProfile, request, user)).profile
+
+    async def create_conversation(
+        self,
+        user: ActingUser,
+        recipient_id: str,
+        context: conversation_pb.Context | None,
+        message: message_pb.NewMessage,
+        *,
+        idempotency_key: str = "",
+    ) -> conversation_rpc.CreateConversationResponse:
+        request = conversation_rpc.CreateConversationRequest(
+            recipient_id=recipient_id, context=context, message=message, idempotency_key=idempotency_key
+        )
+        stub = self._conversations.stub
+        return await self._call(self._conversations, stub.CreateConversation, request, user)
+
+    async def get_conversations(
+        self, user: ActingUser, ids: Sequence[str]
+    ) -> dict[str, conversation_pb.Conversation]:
+        if not ids:
+            return {}
+        request = conversation_rpc.GetConversationsRequest(conversation_ids=ids)
+        stub = self._conversations.stub
+        response = await self._call(self._conversations, stub.GetConversations, request, user)
+        return {conversation.id: conversation for conversation in response.conversations}
+
+    async def accept_request(
+        self, user: ActingUser, conversation_id: str
+    ) -> conversation_rpc.AcceptRequestResponse:
+        request = conversation_rpc.AcceptRequestRequest(conversation_id=conversation_id)
+        return await self._call(self._conversations, self._conversations.stub.AcceptRequest, request, user)
+
+    async def decline_request(
+        self, user: ActingUser, conversation_id: str, *, reason: str, block: bool
+    ) -> conversation_rpc.DeclineRequestResponse:
+        request = conversation_rpc.DeclineRequestRequest(
+            conversation_id=conversation_id, reason=reason, block=block
+        )
+        return await self._call(self._conversations, self._conversations.stub.DeclineRequest, request, user)
+
+    async def withdraw_request(
+        self, user: ActingUser, conversation_id: str
+    ) -> conversation_rpc.WithdrawRequestResponse:
+        request = conversation_rpc.WithdrawRequestRequest(conversation_id=conversation_id)
+        return await self._call(self._conversations, self._conversations.stub.WithdrawRequest, request, user)
+
+    async def put_block(self, user: ActingUser, user_id: str) -> None:
+        request = conversation_rpc.PutBlockRequest(user_id=user_id)
+        await self._call(self._conversations, self._conversations.stub.PutBlock, request, user)
+
+    async def delete_block(self, user: ActingUser, user_id: str) -> None:
+        request = conversation_rpc.DeleteBlockRequest(user_id=user_id)
+        await self._call(self._conversations, self._conversations.stub.DeleteBlock, request, user)
+
+    async def list_blocks(
+        self, user: ActingUser, limit: int, after: conversation_rpc.BlockPosition | None
+    ) -> conversation_rpc.ListBlocksResponse:
+        request = conversation_rpc.ListBlocksRequest(limit=limit, after=after)
+        return await self._call(self._conversations, self._conversations.stub.ListBlocks, request, user)
+
+    async def get_settings(self, user: ActingUser) -> conversation_rpc.Settings:
+        request = conversation_rpc.GetSettingsRequest()
+        stub = self._conversations.stub
+        return (await self._call(self._conversations, stub.GetSettings, request, user)).settings
+
+    async def update_settings(
+        self, user: ActingUser, request: conversation_rpc.UpdateSettingsRequest
+    ) -> conversation_rpc.Settings:
+        stub = self._conversations.stub
+        return (await self._call(self._conversations, stub.UpdateSettings, request, user)).settings
+
+    # --- message_svc --------------------------------------------------------------------------------------
+
+    async def send_message(
+        self, user: ActingUser, conversation_id: str, message: message_pb.NewMessage
+    ) -> message_rpc.SendOutcome:
+        send = message_rpc.Send(
+            acting_user=self._signer.assertion(user), conversation_id=conversation_id, message=message
+        )
+        request = message_rpc.SendMessagesRequest(sends=[send])
+        response = await self._call(self._messages, self._messages.stub.SendMessages, request, None)
+        return response.outcomes[0]
+
+    async def list_messages(
+        self, user: ActingUser, request: message_rpc.ListMessagesRequest
+    ) -> message_rpc.ListMessagesResponse:
+        return await self._call(self._messages, self._messages.stub.ListMessages, request, user)
+
+    async def get_messages(
+        self, user: ActingUser, refs: Sequence[tuple[str, int]]
+    ) -> Sequence[message_pb.Message]:
+        """Those of (conversation, seq) that the user may read."""
+        if not refs:
+            return ()
+        request = message_rpc.GetMessagesRequest(
+            refs=[message_rpc.MessageRef(conversation_id=where, seq=seq) for where, seq in refs]
+        )
+        return (await self._call(self._messages, self._messages.stub.GetMessages, request, user)).messages
+
+    async def list_changes(
+        self, user: ActingUser, conversation_id: str, after: int, limit: int
+    ) -> message_rpc.ListChangesResponse:
+        request = message_rpc.ListChangesRequest(
+            conversation_id=conversation_id, after_change_seq=after, limit=limit
+        )
+        return await self._call(self._messages, self._messages.stub.ListChanges, request, user)
+
+    async def edit_message(
+        self, user: ActingUser, conversation_id: str, message_id: str, text: str
+    ) -> message_rpc.EditMessageResponse:
+        request = message_rpc.EditMessageRequest(
+            conversation_id=conversation_id, message_id=message_id, text=text
+        )
+        return await self._call(self._messages, self._messages.stub.EditMessage, request, user)
+
+    async def redact_message(
+        self, user: ActingUser, conversation_id: str, message_id: str
+    ) -> message_rpc.RedactMessageResponse:
+        request = message_rpc.RedactMessageRequest(conversation_id=conversation_id, message_id=message_id)
+        stub = self._messages.stub
+        return await self._call(self._messages, stub.RedactMessage, request, user, timeout=_REDACT_S)
+
+    async def set_flags(
+        self, user: ActingUser, conversation_id: str, *, muted: bool | None, archived: bool | None
+    ) -> message_pb.MemberView:
+        request = message_rpc.SetFlagsRequest(conversation_id=conversation_id, muted=muted, archived=archived)
+        return (await self._call(self._messages, self._messages.stub.SetFlags, request, user)).view
+
+    async def mark_read(
+        self, user: ActingUser, conversation_id: str, last_read_seq: int
+    ) -> message_rpc.MarkReadResponse:
+        request = message_rpc.MarkReadRequest(conversation_id=conversation_id, last_read_seq=last_read_seq)
+        return await self._call(self._messages, self._messages.stub.MarkRead, request, user)
+
+    async def list_inbox(
+        self,
+        user: ActingUser,
+        which: message_rpc.InboxList.ValueType,
+        limit: int,
+        after: message_rpc.InboxPosition | None,
+    ) -> message_rpc.ListInboxResponse:
+        request = message_rpc.ListInboxRequest(list=which, limit=limit, after=after)
+        return await self._call(self._messages, self._messages.stub.ListInbox, request, user)
+
+    async def get_member_views(
+        self, user: ActingUser, ids: Sequence[str]
+    ) -> dict[str, message_pb.MemberView]:
+        if not ids:
+            return {}
+        request = message_rpc.GetMemberViewsRequest(conversation_ids=ids)
+        response = await self._call(self._messages, self._messages.stub.GetMemberViews, request, user)
+        return {view.conversation_id: view for view in response.views}
+
+    async def get_unread(self, user: ActingUser) -> message_pb.UnreadTotals:
+        request = message_rpc.GetUnreadRequest()
+        return (await self._call(self._messages, self._messages.stub.GetUnread, request, user)).unread
+
+    async def get_watch_list(
+        self,
+        user: ActingUser,
+        limit: int,
+        *,
+        after: message_rpc.WatchPosition | None = None,
+        changed_after: Timestamp | None = None,
+    ) -> message_rpc.GetWatchListResponse:
+        request = message_rpc.GetWatchListRequest(limit=limit, after=after, changed_after=changed_after)
+        return await self._call(self._messages, self._messages.stub.GetWatchList, request, user)
+
+    async def _call(
+        self,
+        client: ServiceClient[ConversationStub] | ServiceClient[MessageStub],
+        method: grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT],
+        request: RequestT,
+        acting: ActingUser | None,
+        *,
+        timeout: float = _CALL_S,
+    ) -> ResponseT:
+        """One call. All of ours may be repeated: reads, and changes that are the same when done twice."""
+        deadline = _deadline.get()
+        if deadline is not None:
+            timeout = min(timeout, deadline - _ANSWER_S - asyncio.get_running_loop().time())
+        try:
+            return await client.call(method, request, timeout=timeout, acting=acting, idempotent=True)
+        except ChatError as error:
+            if error.reason is Reason.UNAUTHENTICATED:
+                # The service does not believe this edge: nothing that the person could mend by signing in.
+                _log.error("service_refused_the_edge")
+                raise ChatError(Reason.UNAVAILABLE, "The service is not available; try again.") from error
+            raise

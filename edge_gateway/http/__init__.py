@@ -1,0 +1,1 @@
+"""HTTP as such: routing, request bodies, answers, errors, CORS. It knows no route of ours."""

@@ -1,0 +1,74 @@
+"""One request on its way to its answer: what every answer carries, and how answers are made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import orjson
+from aiohttp import web
+
+from edge_gateway import problems
+from edge_gateway.problems import Problem
+from edge_gateway.views import Json
+from servicekit import telemetry
+from servicekit.ids import new_id
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_UNMATCHED = "unmatched"
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request. `template` is the route it matched; problems name it as their `instance`."""
+
+    request: web.BaseRequest
+    request_id: str
+    template: str = _UNMATCHED
+    headers: dict[str, str] = field(default_factory=dict)
+    """For the answer, whatever it is."""
+
+    @property
+    def instance(self) -> str:
+        """The same for every id, so that problems of one kind are the same bytes: `/v1/conversations/:id`."""
+        return re.sub(r"\{(\w+)\}", r":\1", self.template) if self.template != _UNMATCHED else "/"
+
+    def finish(self, response: web.StreamResponse) -> web.StreamResponse:
+        """Puts the common headers on an answer that has not begun yet."""
+        response.headers.update(self.headers)
+        response.headers["X-Request-Id"] = self.request_id
+        response.headers["Server"] = "splits-chat"
+        traceparent = telemetry.current_traceparent()
+        if traceparent is not None:
+            response.headers["traceparent"] = traceparent
+        return response
+
+    def json(self, status: int, body: Json | None) -> web.Response:
+        """A JSON answer; None = no body."""
+        if body is None:
+            return web.Response(status=status)
+        return web.Response(
+            status=status,
+            body=orjson.dumps(body),
+            headers={"Content-Type": "application/json", "Cache-Control": "no-store"},
+        )
+
+    def problem(self, wrong: Problem, headers: Mapping[str, str] | None = None) -> web.Response:
+        """An error's answer."""
+        response = web.Response(
+            status=wrong.status,
+            body=wrong.body(instance=self.instance, request_id=self.request_id),
+            headers={"Content-Type": problems.CONTENT_TYPE, "Cache-Control": "no-store", **(headers or {})},
+        )
+        if wrong.retry_after_s is not None:
+            response.headers["Retry-After"] = str(wrong.retry_after_s)
+        if wrong.status == 401:
+            response.headers["WWW-Authenticate"] = "Bearer"
+        return response
+
+
+def request_id_of(request: web.BaseRequest) -> str:
+    """The caller's own `X-Request-Id` when it is sane, else a new one."""
+    given = request.headers.get("X-Request-Id", "")
+    return given if _SANE_ID.fullmatch(given) else str(new_id())

@@ -1,0 +1,47 @@
+"""Request bodies off the wire: bounded before anything is parsed."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from edge_gateway import problems
+from servicekit.errors import Reason
+
+BODY_TIMEOUT_S = 15.0
+
+
+async def read_body(request: web.BaseRequest, limit: int) -> bytes:
+    """All of the body, at most `limit` bytes.
+
+    Raises ProblemError: 413, 415 for a compressed one, 400 for broken framing, 503 when it does not come.
+    """
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        raise problems.failure(Reason.UNSUPPORTED_MEDIA_TYPE)
+    if (request.content_length or 0) > limit:
+        raise problems.failure(Reason.PAYLOAD_TOO_LARGE)
+    if not request.can_read_body:
+        return b""
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > limit:
+                    raise problems.failure(Reason.PAYLOAD_TOO_LARGE)
+    except TimeoutError:
+        raise problems.failure(Reason.UNAVAILABLE, detail="The body did not arrive in time.") from None
+    except (HttpProcessingError, web.RequestPayloadError):
+        raise problems.invalid("", "framing", "is not framed as HTTP has it") from None
+    return bytes(body)
+
+
+def require_json(request: web.BaseRequest) -> None:
+    """Raises ProblemError 415 unless the body is declared as JSON in UTF-8."""
+    charset = (request.charset or "utf-8").lower()
+    if request.content_type != "application/json" or charset not in ("utf-8", "utf8"):
+        raise problems.failure(Reason.UNSUPPORTED_MEDIA_TYPE)

@@ -1,0 +1,92 @@
+"""What two services know, put together: conversation_svc's details and message_svc's member view.
+
+A conversation that either does not show is not there for the caller; one without a message is not there for
+anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from splits.chat.conversation.v1 import conversation_pb2 as conversation_pb
+from splits.chat.message.v1 import message_pb2 as message_pb
+
+from edge_gateway import problems, views
+from edge_gateway.clients import Backends
+from edge_gateway.views import Json
+from servicekit.identity import ActingUser
+
+
+async def conversation(backends: Backends, user: ActingUser, conversation_id: str) -> Json:
+    """`Conversation` as the user sees it. Raises ProblemError `not_found`."""
+    ids = [conversation_id]
+    details, members = await asyncio.gather(
+        backends.get_conversations(user, ids), backends.get_member_views(user, ids)
+    )
+    return _joined(details.get(conversation_id), members.get(conversation_id), user)
+
+
+async def with_view(backends: Backends, user: ActingUser, details: conversation_pb.Conversation) -> Json:
+    """`Conversation` whose details are at hand. Raises ProblemError `not_found`."""
+    members = await backends.get_member_views(user, [details.id])
+    return _joined(details, members.get(details.id), user)
+
+
+async def with_member(backends: Backends, user: ActingUser, view: message_pb.MemberView) -> Json:
+    """`Conversation` whose member view is at hand. Raises ProblemError `not_found`."""
+    details = await backends.get_conversations(user, [view.conversation_id])
+    return _joined(details.get(view.conversation_id), view, user)
+
+
+async def page(backends: Backends, user: ActingUser, members: Sequence[message_pb.MemberView]) -> list[Json]:
+    """Conversations of a page of the inbox, in its order."""
+    details = await backends.get_conversations(user, [view.conversation_id for view in members])
+    return [
+        views.conversation(details[view.conversation_id], view, user.user_id)
+        for view in members
+        if view.conversation_id in details and view.last_seq
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """What a person sees now; what is not there for them is absent."""
+
+    conversations: Mapping[str, Json]
+    """`data` of `conversation.*` frames, by conversation."""
+    messages: Mapping[tuple[str, int], Json]
+    """`Message`, by conversation and number."""
+
+
+async def current(
+    backends: Backends, user: ActingUser, conversations: Sequence[str], messages: Sequence[tuple[str, int]]
+) -> Current:
+    """What events about these have to say to the user now. Raises ChatError."""
+
+    async def no_totals() -> None:
+        return None
+
+    details, members, totals, found = await asyncio.gather(
+        backends.get_conversations(user, conversations),
+        backends.get_member_views(user, conversations),
+        backends.get_unread(user) if conversations else no_totals(),
+        backends.get_messages(user, messages),
+    )
+    return Current(
+        {
+            each: views.conversation_event(details[each], members[each], totals)
+            for each in conversations
+            if totals is not None and each in details and each in members
+        },
+        {(each.conversation_id, each.seq): views.message(each) for each in found},
+    )
+
+
+def _joined(
+    details: conversation_pb.Conversation | None, view: message_pb.MemberView | None, user: ActingUser
+) -> Json:
+    if details is None or view is None or not view.last_seq:
+        raise problems.not_found()
+    return views.conversation(details, view, user.user_id)

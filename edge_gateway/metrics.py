@@ -1,0 +1,56 @@
+"""What the edge counts. Labels are bounded: routes and outcomes, never ids or addresses."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+class Metrics:
+    """The metrics of one edge, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "edge_http_requests",
+            "Answered requests by route, method and status.",
+            ["route", "method", "status"],
+            registry=self.registry,
+        )
+        self.request_seconds = Histogram(
+            "edge_http_request_seconds",
+            "Time to answer a request, by route.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.sockets_open = Gauge("edge_sockets_open", "Open sockets.", registry=self.registry)
+        self.handshakes = Counter(
+            "edge_handshakes",
+            "WebSocket handshakes by outcome.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.resumes = Counter(
+            "edge_resumes",
+            "Sockets let in: resumed, or why not.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.frames_out = Counter("edge_frames_out", "Frames written to sockets.", registry=self.registry)
+        self.closes = Counter(
+            "edge_sockets_closed",
+            "Sockets closed by the edge, by close code.",
+            ["code"],
+            registry=self.registry,
+        )
+        self.joins = Counter(
+            "edge_event_joins",
+            "Conversation events joined with the receiver's own view, by outcome.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.redis_connected = Gauge(
+            "edge_redis_connected", "Whether events reach this edge.", registry=self.registry
+        )

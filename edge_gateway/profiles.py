@@ -1,0 +1,49 @@
+"""Tells conversation_svc who somebody is, once: people are known to the chat when first seen in a token."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+
+from splits.chat.conversation.v1 import conversation_pb2 as conversation_pb
+
+from edge_gateway.clients import Backends
+from servicekit.identity import ActingUser
+
+_REMEMBERED = 50_000
+_AGAIN_S = 600.0
+"""Told again after this long: the other side may have been restored from an older backup."""
+
+
+class Profiles:
+    """Remembers what was told; a changed profile is told anew."""
+
+    def __init__(self, backends: Backends, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._backends = backends
+        self._monotonic = monotonic
+        self._known: OrderedDict[ActingUser, tuple[conversation_pb.Profile, float]] = OrderedDict()
+        self._telling: dict[ActingUser, asyncio.Task[conversation_pb.Profile]] = {}
+
+    async def sync(self, user: ActingUser) -> conversation_pb.Profile:
+        """The profile as the chat has it. Raises ChatError (UNAVAILABLE when it could not be told)."""
+        key = replace(user, session_id=None)
+        known = self._known.get(key)
+        if known is not None and self._monotonic() - known[1] < _AGAIN_S:
+            self._known.move_to_end(key)
+            return known[0]
+        task = self._telling.get(key)
+        if task is None:
+            task = self._telling[key] = asyncio.create_task(self._tell(key))
+            task.add_done_callback(lambda _done: self._telling.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _tell(self, key: ActingUser) -> conversation_pb.Profile:
+        profile = await self._backends.sync_profile(key)
+        self._known[key] = (profile, self._monotonic())
+        self._known.move_to_end(key)
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        return profile

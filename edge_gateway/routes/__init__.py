@@ -1,0 +1,1 @@
+"""The REST routes. Each file holds one noun's routes: contract JSON in, calls, contract JSON out."""

@@ -1,0 +1,154 @@
+"""What a route is, and the way from a request to it: who calls, may they write, what do they say."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from aiohttp import web
+
+from edge_gateway import bodies, problems
+from edge_gateway.bodies import Fields
+from edge_gateway.clients import Backends, budget
+from edge_gateway.cursors import CursorSigner
+from edge_gateway.http.exchange import Exchange
+from edge_gateway.http.front import Endpoint
+from edge_gateway.http.reading import read_body, require_json
+from edge_gateway.profiles import Profiles
+from edge_gateway.rates import Rates
+from edge_gateway.tokens.audit import note_impersonation
+from edge_gateway.tokens.jwks import KeysUnavailableError
+from edge_gateway.tokens.verifier import Principal, TokenRejectedError, TokenVerifier
+from edge_gateway.views import Json
+from servicekit.errors import Reason
+from servicekit.identity import ActingUser
+
+
+class Body(Enum):
+    """What a route does with the body of a request."""
+
+    NONE = "none"
+    """Nothing: what comes is read, within the limit, and dropped."""
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What routes work with."""
+
+    backends: Backends
+    profiles: Profiles
+    cursors: CursorSigner
+    rates: Rates
+    max_body_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request of somebody known."""
+
+    principal: Principal
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    body: dict[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def user(self) -> ActingUser:
+        return self.principal.user
+
+    @property
+    def fields(self) -> Fields:
+        """The body, to be checked field by field."""
+        return Fields(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status and JSON; no JSON = no body."""
+
+    status: int
+    body: Json | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row of the contract's table."""
+
+    method: str
+    template: str
+    handle: Callable[[Services, Call], Awaitable[Answer]]
+    body: Body = Body.NONE
+    kind: str = ""
+    """Whose bucket it takes from: `read` for GET, else `other`, unless said here."""
+
+    @property
+    def rate(self) -> str:
+        """The kind of its rate limit."""
+        return self.kind or ("other" if self.writes else "read")
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes anything; a read-only caller may not."""
+        return self.method != "GET"
+
+
+def bearer(header: str | None) -> str:
+    """The token of an `Authorization` header; "" when there is none."""
+    scheme, _, token = (header or "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def endpoints(
+    routes: Iterable[Route], services: Services, verifier: TokenVerifier, *, timeout_s: float
+) -> list[tuple[str, str, Endpoint]]:
+    """The routes as the HTTP front takes them."""
+    return [
+        (route.method, route.template, _endpoint(route, services, verifier, timeout_s)) for route in routes
+    ]
+
+
+def _endpoint(route: Route, services: Services, verifier: TokenVerifier, timeout_s: float) -> Endpoint:
+    async def answer(exchange: Exchange, path: dict[str, str]) -> web.StreamResponse:
+        request = exchange.request
+        principal = await authenticate(verifier, bearer(request.headers.get("Authorization")))
+        forbidden = principal.read_only and route.writes
+        note_impersonation(principal, f"{route.method} {route.template}", refused=forbidden)
+        if forbidden:
+            raise problems.failure(Reason.FORBIDDEN)
+        await services.rates.require(principal.user.user_id, route.rate, exchange.headers)
+        body = await _body(route, request, services.max_body_bytes) if route.writes else {}
+        # Not before the body is here: a slow upload has a time of its own.
+        async with asyncio.timeout(timeout_s):
+            with budget(timeout_s):
+                if not principal.read_only:
+                    await services.profiles.sync(principal.user)
+                result = await route.handle(
+                    services, Call(principal, path, request.query, body, request.headers)
+                )
+        return exchange.json(result.status, result.body)
+
+    return answer
+
+
+async def authenticate(verifier: TokenVerifier, token: str) -> Principal:
+    """Who calls. Raises the one 401 for whatever is wrong with a token, and 503 while no keys can be had."""
+    try:
+        return await verifier.verify(token)
+    except TokenRejectedError:
+        raise problems.failure(Reason.UNAUTHENTICATED) from None
+    except KeysUnavailableError:
+        raise problems.failure(Reason.UNAVAILABLE) from None
+
+
+async def _body(route: Route, request: web.BaseRequest, limit: int) -> dict[str, Any]:
+    raw = await read_body(request, limit)
+    if route.body is Body.NONE or (route.body is Body.OPTIONAL and not raw):
+        return {}
+    if raw:
+        require_json(request)
+    return bodies.parse_object(raw)

@@ -1,0 +1,118 @@
+"""Settings of the edge, from the environment: a variable is the upper-case name of its field."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import NoDecode
+
+from edge_gateway.tokens.issuers import Issuer, check_together
+from servicekit.settings import Settings, TelemetrySettings
+
+_RATE = r"^(off|[1-9][0-9]{0,8}/[1-9][0-9]{0,5})$"
+_ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")
+
+
+class _Listening(Settings):
+    edge_host: str = "127.0.0.1"
+    edge_port: int = Field(default=8080, ge=0, le=65535)
+    """REST, WebSocket, documents. 0 = any free port."""
+    ops_host: str = "127.0.0.1"
+    ops_port: int = Field(default=9080, ge=0, le=65535)
+    """/livez, /readyz, /metrics: never to be reached from outside. 0 = any free port."""
+    drain_seconds: float = Field(default=10.0, ge=0)
+    """At shutdown, over how long the sockets are sent away to reconnect elsewhere."""
+
+
+class _Backends(Settings):
+    conversation_svc_target: str = "127.0.0.1:50052"
+    message_svc_target: str = "127.0.0.1:50051"
+    redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
+    service_key_file: Path = Path("keys/edge_gateway.pem")
+    """Ed25519 private key, PEM: proves the edge to the services."""
+    cursor_key: SecretStr | None = None
+    """Signs list cursors; the same on every edge. Absent = derived from the service key."""
+    request_timeout_ms: int = Field(default=5000, ge=100)
+    """For one request from its body to its answer; services get what is left of it."""
+
+
+class _Callers(Settings):
+    jwt_issuers: Annotated[tuple[Issuer, ...], NoDecode] = ()
+    """JSON list; its objects are described by `tokens.issuers.Issuer`."""
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins whose pages may use REST and WebSocket: names parted by commas, or a JSON list."""
+
+    @field_validator("jwt_issuers", mode="before")
+    @classmethod
+    def _issuers(cls, value: object) -> object:
+        return orjson.loads(value) if isinstance(value, str) else value
+
+    @field_validator("jwt_issuers")
+    @classmethod
+    def _apart(cls, value: tuple[Issuer, ...]) -> tuple[Issuer, ...]:
+        check_together(value)
+        return value
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            return tuple(orjson.loads(value))
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is not an origin such as https://splits.example")
+        return value
+
+
+class _Sockets(Settings):
+    max_sockets: int = Field(default=20_000, ge=1)
+    """Open sockets of this process; one more is refused with 503."""
+    ws_ping_ms: int = Field(default=25_000, ge=50)
+    """Between pings. A socket that has not answered one when the next is due is closed (4000)."""
+    ws_max_frame_bytes: int = Field(default=16 * 1024, ge=256)
+    """Longest message from a client."""
+    ws_max_buffer_bytes: int = Field(default=1024 * 1024, ge=1024)
+    """Bytes waiting for one slow reader; with more it is closed (4003)."""
+    event_patience_ms: int = Field(default=8000, ge=100)
+    """How long a user's events may wait for one whose data cannot be had; then their sockets close (1012)."""
+    ws_close_timeout_ms: int = Field(default=5000, ge=10)
+    """How long a closing handshake may take before the connection is cut."""
+
+
+class _Rates(Settings):
+    """Each of one person: `<quota>/<seconds>`, the quota at once and again within the seconds; or `off`."""
+
+    rate_send: str = Field(default="300/60", pattern=_RATE)
+    """Messages sent, edited, redacted."""
+    rate_start: str = Field(default="60/600", pattern=_RATE)
+    """Conversations started."""
+    rate_read: str = Field(default="1200/60", pattern=_RATE)
+    """Whatever is only looked at."""
+    rate_other: str = Field(default="600/60", pattern=_RATE)
+    """All other changes."""
+    rate_connect: str = Field(default="300/60", pattern=_RATE)
+    """Sockets opened; one too many is refused before the upgrade."""
+    rate_frames: str = Field(default="120/10", pattern=_RATE)
+    """Frames over one socket; somebody who goes on and on is closed (4004)."""
+
+
+class EdgeSettings(_Listening, _Backends, _Callers, _Sockets, _Rates, TelemetrySettings):
+    """Everything the edge reads from its environment."""
+
+    max_body_bytes: int = Field(default=64 * 1024, ge=1024)
+    """Longest JSON body."""
+    demo_enabled: bool = False
+    """Serves the demonstration page at /demo/. It needs the development issuer."""
+    demo_issuer_url: str = ""
+    """Where that page gets its tokens."""

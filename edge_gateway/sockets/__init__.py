@@ -1,0 +1,1 @@
+"""`/ws/chat`: sockets, what they are told, and what they may say."""

@@ -1,0 +1,79 @@
+"""What a client may say over its socket."""
+
+from __future__ import annotations
+
+import structlog
+
+from edge_gateway import problems, views
+from edge_gateway.clients import Backends, budget
+from edge_gateway.sockets import frames
+from edge_gateway.sockets.codes import Close
+from edge_gateway.sockets.session import Session
+from edge_gateway.tokens.audit import note_impersonation
+from edge_gateway.tokens.jwks import KeysUnavailableError
+from edge_gateway.tokens.verifier import TokenRejectedError, TokenVerifier
+from edge_gateway.views import Json
+from servicekit import telemetry
+from servicekit.errors import ChatError, Reason
+from servicekit.ids import new_id
+
+_log = structlog.get_logger(__name__)
+
+
+class Commands:
+    """Handles the frames of all sockets; each is answered by `ack` or `error`."""
+
+    def __init__(self, backends: Backends, verifier: TokenVerifier, *, timeout_s: float) -> None:
+        self._backends = backends
+        self._verifier = verifier
+        self._timeout_s = timeout_s
+
+    async def handle(self, session: Session, payload: bytes) -> None:
+        """One frame, from bytes to the answer."""
+        request_id = str(new_id())
+        telemetry.bind_request_id(request_id)
+        reply_to: str | None = None
+        try:
+            command = frames.parse(payload)
+            reply_to = command.reply_to
+            data = await self._do(session, command)
+        except frames.FrameError as error:
+            session.say(frames.error(error.reply_to, error.problem, request_id))
+        except problems.ProblemError as error:
+            session.say(frames.error(reply_to, error.problem, request_id))
+        except ChatError as error:
+            session.say(frames.error(reply_to, problems.of(error), request_id))
+        except Exception as error:  # noqa: BLE001 - a fault of ours ends one answer, not the socket
+            _log.error("frame_failed", exception=telemetry.safe_traceback(error))
+            session.say(frames.error(reply_to, problems.problem(Reason.INTERNAL), request_id))
+        else:
+            if reply_to is not None or data is not None:
+                session.say(frames.ack(reply_to, data))
+
+    async def _do(self, session: Session, command: frames.Command) -> Json | None:
+        match command.body:
+            case frames.ReadReceipt() as mark:
+                await self._read(session, mark)
+                return None
+            case frames.AuthRefresh() as refresh:
+                return await self._refresh(session, refresh)
+
+    async def _read(self, session: Session, mark: frames.ReadReceipt) -> None:
+        note_impersonation(session.principal, "ws read.receipt", refused=True)
+        if session.principal.read_only:
+            raise problems.failure(Reason.FORBIDDEN)
+        with budget(self._timeout_s), telemetry.tracer().start_as_current_span("ws read.receipt"):
+            await self._backends.mark_read(session.principal.user, mark.conversation_id, mark.last_read_seq)
+
+    async def _refresh(self, session: Session, refresh: frames.AuthRefresh) -> Json | None:
+        try:
+            principal = await self._verifier.verify(refresh.token)
+        except TokenRejectedError:
+            raise problems.failure(Reason.UNAUTHENTICATED) from None
+        except KeysUnavailableError:
+            raise problems.failure(Reason.UNAVAILABLE) from None
+        if principal.user.user_id != session.user_id:
+            session.end(Close.INVALID_TOKEN)
+            return None
+        session.renew(principal)
+        return {"expiresAt": views.unix_time(principal.expires_at)}

@@ -1,0 +1,153 @@
+"""Durable events on their way to a socket. Pure.
+
+A live one arrives as `<cursor>\\n<frame without cursor>` (`Published`) and is forwarded as bytes, its cursor
+spliced in behind the first brace. One that has to wait, or is read from the stream, is kept as an `Event`: it
+names what it is about and holds no message's body, which is looked up when it is told. `conversation.*`
+events carry no data at all: their `data` is the receiver's own view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from edge_gateway.views import Json
+from servicekit.realtime import EVENT_VERSION
+
+JOINED_TYPES = frozenset(
+    {
+        "conversation.requested",
+        "conversation.accepted",
+        "conversation.declined",
+        "conversation.updated",
+    }
+)
+"""Durable events whose `data` is joined here."""
+SHOWN_TYPES = frozenset({"message.created", "message.updated"})
+"""Durable events whose `data` is a message as it now stands."""
+
+MessageRef = tuple[str, int]
+"""A message's conversation and its number there."""
+_JOINED_PREFIX = b'{"type":"conversation.'
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A durable event without what has to be looked up."""
+
+    cursor: str
+    name: str
+    event_id: str
+    version: int
+    occurred_at: str
+    conversation_id: str | None
+    data: Json
+    """Complete, unless the event is about a conversation or a message; then empty."""
+    seq: int = 0
+    """Of the message that it is about; else 0."""
+
+    @property
+    def conversation(self) -> str | None:
+        """The conversation whose view has to be joined."""
+        return self.conversation_id if self.name in JOINED_TYPES else None
+
+    @property
+    def message(self) -> MessageRef | None:
+        """The message that has to be looked up."""
+        if self.seq and self.conversation_id is not None:
+            return self.conversation_id, self.seq
+        return None
+
+    def frame(self, data: Json) -> bytes:
+        """The frame as a client gets it."""
+        frame: Json = {
+            "cursor": self.cursor,
+            "type": self.name,
+            "eventId": self.event_id,
+            "eventVersion": self.version,
+            "occurredAt": self.occurred_at,
+        }
+        if self.conversation_id is not None:
+            frame["conversationId"] = self.conversation_id
+        frame["data"] = data
+        return orjson.dumps(frame)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A durable event as it came from its channel."""
+
+    cursor: bytes
+    body: bytes
+
+    @property
+    def needs_join(self) -> bool:
+        """Whether its `data` is the receiver's own view."""
+        return self.body.startswith(_JOINED_PREFIX)
+
+    def forwarded(self) -> bytes:
+        """The frame as a client gets it."""
+        return b'{"cursor":"' + self.cursor + b'",' + self.body[1:]
+
+    def event(self) -> Event:
+        """What has to be kept of it while it waits. ValueError when it is not an event."""
+        try:
+            frame = orjson.loads(self.body)
+            data = frame.get("data") or {}
+            name = str(frame["type"])
+            return _event(
+                self.cursor.decode("ascii"),
+                name,
+                str(frame["eventId"]),
+                int(frame["eventVersion"]),
+                str(frame["occurredAt"]),
+                frame.get("conversationId"),
+                data["message"] if name in SHOWN_TYPES else data,
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError("not an event") from error
+
+
+def published(payload: bytes) -> Published:
+    """What a user's channel carried. ValueError when it is no event."""
+    cursor, newline, frame = payload.partition(b"\n")
+    if not newline or not frame.startswith(b'{"') or not frame.endswith(b"}"):
+        raise ValueError("not an event")
+    return Published(cursor, frame)
+
+
+def stored(cursor: bytes, fields: Mapping[bytes, bytes]) -> Event:
+    """An entry of a user's stream. ValueError when it is no event."""
+    try:
+        where = fields.get(b"conversationId")
+        return _event(
+            cursor.decode("ascii"),
+            fields[b"type"].decode(),
+            fields[b"eventId"].decode(),
+            EVENT_VERSION,
+            fields[b"at"].decode(),
+            None if where is None else where.decode(),
+            orjson.loads(fields[b"refs"]),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError("not an event") from error
+
+
+def _event(
+    cursor: str, name: str, event_id: str, version: int, at: str, where: str | None, facts: Json
+) -> Event:
+    """`facts`: the stream's refs, or what stands for them in a frame: the message, or the data."""
+    if not isinstance(facts, dict):
+        raise TypeError
+    if name in JOINED_TYPES:
+        if not isinstance(where, str):
+            raise TypeError
+        return Event(cursor, name, event_id, version, at, where, {})
+    if name in SHOWN_TYPES:
+        seq = facts["seq"]
+        if not isinstance(where, str) or not isinstance(seq, int) or seq < 1:
+            raise TypeError
+        return Event(cursor, name, event_id, version, at, where, {}, seq)
+    return Event(cursor, name, event_id, version, at, where, facts)

@@ -1,0 +1,101 @@
+"""One user's events on their way to that user's sockets, in order.
+
+An event whose data has to be joined makes those behind it wait, so that none overtakes it. When the data
+cannot be had, the user's sockets are closed instead of leaving the event out: they come back to the truth.
+What waits is kept without bodies and looked up when it is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from itertools import islice
+
+import structlog
+
+from edge_gateway.sockets import wire
+from edge_gateway.sockets.codes import Close
+from edge_gateway.sockets.events import Event, published
+from edge_gateway.sockets.hydration import BATCH, Hydration
+from edge_gateway.sockets.session import Session
+
+_MAX_WAITING = 1000
+_log = structlog.get_logger(__name__)
+
+
+class Feed:
+    """The sockets of one user on this edge."""
+
+    __slots__ = ("_hydration", "_received", "_waiting", "_worker", "channel", "sessions", "subscribed")
+
+    def __init__(self, channel: str, subscribed: asyncio.Task[None], hydration: Hydration) -> None:
+        self.channel = channel
+        self.subscribed = subscribed
+        """Done once Redis has confirmed the channel."""
+        self.sessions: list[Session] = []
+        self._hydration = hydration
+        self._received = 0
+        """Events are numbered as they come in: the number says which of them a session has had otherwise."""
+        self._waiting: deque[tuple[int, Event]] = deque()
+        self._worker: asyncio.Task[None] | None = None
+
+    def admit(self, session: Session) -> None:
+        """From here on the session has every event; those before are in what it reads afterwards."""
+        session.had = self._received
+        self.sessions.append(session)
+
+    def receive(self, payload: bytes) -> None:
+        """What the user's channel carried."""
+        try:
+            came = published(payload)
+            opening = [session for session in self.sessions if session.opening]
+            waits = self._worker is not None or came.needs_join
+            kept = came.event() if opening or waits else None
+        except ValueError:
+            _log.error("event_unreadable", size=len(payload))
+            return
+        self._received += 1
+        if kept is not None:
+            for session in opening:
+                session.hold(self._received, kept)
+        if not waits:
+            self._write(self._received, came.forwarded())
+        elif kept is not None and len(opening) < len(self.sessions):
+            self._waiting.append((self._received, kept))
+            if len(self._waiting) > _MAX_WAITING:
+                self.end(Close.RESTART)
+            elif self._worker is None:
+                self._worker = asyncio.create_task(self._work())
+
+    def end(self, code: Close) -> None:
+        """Closes the user's sockets; what waits is theirs no more."""
+        self._waiting.clear()
+        for session in tuple(self.sessions):
+            session.end(code)
+
+    def stop(self) -> None:
+        """Nobody listens any more."""
+        self._waiting.clear()
+        if self._worker is not None:
+            self._worker.cancel()
+
+    def _write(self, number: int, frame: bytes) -> None:
+        ready = wire.text_frame(frame)
+        for session in tuple(self.sessions):
+            session.deliver(number, ready)
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting and self.sessions:
+                batch = list(islice(self._waiting, BATCH))
+                user = self.sessions[-1].principal.user
+                frames = await self._hydration.frames(user, [event for _, event in batch])
+                if frames is None:
+                    self.end(Close.RESTART)
+                elif self._waiting and self._waiting[0] is batch[0]:
+                    for (number, _), frame in zip(batch, frames, strict=True):
+                        self._waiting.popleft()
+                        if frame is not None:
+                            self._write(number, frame)
+        finally:
+            self._worker = None

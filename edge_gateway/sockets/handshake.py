@@ -1,0 +1,258 @@
+"""`GET /ws/chat`: who may come in, and the welcome.
+
+The order is what makes the welcome complete: the user's channel is confirmed first, then their stream is
+read from the cursor on, then what Postgres says, then the connection is upgraded, told, and given what it
+missed and what came meanwhile. Whatever fails before the upgrade is an HTTP answer; a bad token is told by a
+close code, because a browser cannot see a status.
+
+Postgres is asked also when the stream has everything since the cursor: after a failover Redis may have lost
+its last second and still know the cursor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import cast
+
+from aiohttp import web
+from aiohttp.http import WebSocketReader
+from google.protobuf.timestamp_pb2 import Timestamp
+from splits.chat.message.v1 import message_pb2 as message_pb
+from splits.chat.message.v1 import service_pb2 as message_rpc
+
+from edge_gateway import problems, views
+from edge_gateway.clients import Backends, budget
+from edge_gateway.http.exchange import Exchange
+from edge_gateway.http.front import Upgraded
+from edge_gateway.metrics import Metrics
+from edge_gateway.profiles import Profiles
+from edge_gateway.rates import Policy, Rates
+from edge_gateway.sockets import frames, upgrade
+from edge_gateway.sockets.codes import Close
+from edge_gateway.sockets.commands import Commands
+from edge_gateway.sockets.events import Event
+from edge_gateway.sockets.hub import Hub
+from edge_gateway.sockets.hydration import Hydration
+from edge_gateway.sockets.session import Session
+from edge_gateway.sockets.socket import Limits, Listener, Socket
+from edge_gateway.sockets.streams import Missed, Streams, TooFarBehindError
+from edge_gateway.tokens.audit import note_impersonation
+from edge_gateway.tokens.jwks import KeysUnavailableError
+from edge_gateway.tokens.verifier import Principal, TokenRejectedError, TokenVerifier
+from servicekit.clock import Clock
+from servicekit.errors import ChatError, Reason
+
+WATCHED = 200
+"""Length of the welcome's watch list."""
+_LOOK_BACK = timedelta(seconds=60)
+"""How much earlier than its cursor a resumed socket is told what changed: what a failover may have lost."""
+_MAX_HELD = 1000
+_OUTCOMES: Mapping[str, str] = {
+    Reason.FORBIDDEN: "origin",
+    Reason.UNAVAILABLE: "unavailable",
+    Reason.RATE_LIMITED: "limited",
+}
+NO_CURSOR, CURSOR_UNKNOWN, TOO_FAR_BEHIND = "no_cursor", "cursor_unknown", "too_far_behind"
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What a socket is told before it is live."""
+
+    welcome: bytes
+    missed: tuple[Event, ...]
+    end: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Of the door."""
+
+    origins: frozenset[str]
+    max_sockets: int
+    timeout_s: float
+    limits: Limits
+    frames: Policy | None
+    """Of one socket's frames."""
+
+
+class Handshake:
+    """The endpoint of `/ws/chat`."""
+
+    def __init__(
+        self,
+        *,
+        rules: Rules,
+        hub: Hub,
+        streams: Streams,
+        hydration: Hydration,
+        verifier: TokenVerifier,
+        backends: Backends,
+        profiles: Profiles,
+        rates: Rates,
+        commands: Commands,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> None:
+        self._rules = rules
+        self._hub = hub
+        self._streams = streams
+        self._hydration = hydration
+        self._verifier = verifier
+        self._backends = backends
+        self._profiles = profiles
+        self._rates = rates
+        self._commands = commands
+        self._metrics = metrics
+        self._clock = clock
+
+    async def __call__(self, exchange: Exchange, _path: dict[str, str]) -> Upgraded:
+        """Upgrades, or raises ProblemError or ChatError."""
+        outcome = "failed"
+        try:
+            asked = upgrade.read(exchange.request.headers, self._rules.origins)
+            if self._hub.draining or self._hub.open_sockets >= self._rules.max_sockets:
+                raise problems.failure(Reason.UNAVAILABLE)
+            try:
+                principal = await self._verifier.verify(asked.token)
+            except TokenRejectedError as error:
+                outcome = "expired" if error.expired else "token"
+                code = Close.TOKEN_EXPIRED if error.expired else Close.INVALID_TOKEN
+                return await self._turn_away(exchange, asked, code)
+            except KeysUnavailableError:
+                raise problems.failure(Reason.UNAVAILABLE) from None
+            note_impersonation(principal, "GET /ws/chat", refused=False)
+            await self._rates.require(principal.user.user_id, "connect", exchange.headers)
+            upgraded = await self._let_in(exchange, asked, principal)
+            outcome = "accepted"
+            return upgraded
+        except problems.ProblemError as error:
+            outcome = _OUTCOMES.get(error.problem.code, "malformed")
+            raise
+        except (ChatError, TimeoutError):
+            outcome = "unavailable"
+            raise
+        finally:
+            self._metrics.handshakes.labels(outcome=outcome).inc()
+
+    async def _let_in(self, exchange: Exchange, asked: upgrade.Upgrade, principal: Principal) -> Upgraded:
+        session = Session(
+            principal,
+            clock=self._clock,
+            hydration=self._hydration,
+            max_held=_MAX_HELD,
+            rate=self._rules.frames,
+            handle=self._commands.handle,
+            on_end=self._hub.leave,
+        )
+        try:
+            async with asyncio.timeout(self._rules.timeout_s):
+                with budget(self._rules.timeout_s):
+                    await self._hub.join(session)
+                    start = await self._start(exchange.request.query.get("cursor", ""), session)
+            if session.ended_with is not None:
+                raise problems.failure(Reason.UNAVAILABLE)
+            response, socket = await self._upgrade(exchange, asked, session)
+        except BaseException:
+            self._hub.leave(session)
+            raise
+        session.open(socket, start.welcome, start.missed, start.end)
+        return Upgraded(response, socket.ended)
+
+    async def _start(self, cursor: str, session: Session) -> _Start:
+        user = session.principal.user
+        if not session.principal.read_only:
+            await self._profiles.sync(user)
+        reason = CURSOR_UNKNOWN if cursor else NO_CURSOR
+        missed: Missed | None = None
+        if cursor:
+            try:
+                missed = await self._streams.after(user.user_id, cursor)
+            except TooFarBehindError:
+                reason = TOO_FAR_BEHIND
+        if missed is not None:
+            unread, watched = await asyncio.gather(
+                self._backends.get_unread(user),
+                self._backends.get_watch_list(user, WATCHED, changed_after=_back(missed)),
+            )
+            if not watched.HasField("next"):
+                return _Start(self._welcome(session, unread, watched, None, None), missed.events, missed.end)
+            reason = TOO_FAR_BEHIND
+        # Read before Postgres is: whatever comes after this point is not in what Postgres says.
+        end = await self._streams.end(user.user_id)
+        unread, watched = await asyncio.gather(
+            self._backends.get_unread(user), self._backends.get_watch_list(user, WATCHED)
+        )
+        return _Start(self._welcome(session, unread, watched, reason, end), (), end)
+
+    def _welcome(
+        self,
+        session: Session,
+        unread: message_pb.UnreadTotals,
+        watched: message_rpc.GetWatchListResponse,
+        reason: str | None,
+        cursor: str | None,
+    ) -> bytes:
+        """`reason`: why it starts over; None when it is resumed."""
+        self._metrics.resumes.labels(outcome=reason or "resumed").inc()
+        now = self._clock.now()
+        data: views.Json = {
+            "connectionId": str(session.id),
+            "userId": session.user_id,
+            "resumed": reason is None,
+            **({} if reason is None else {"reason": reason}),
+            "serverTime": views.rfc3339(now),
+            "pingMs": round(self._rules.limits.ping_s * 1000),
+            "expiresAt": views.unix_time(session.principal.expires_at),
+            "unread": views.unread(unread),
+            "watchList": [views.watch_item(item) for item in watched.items],
+        }
+        return frames.event(frames.WELCOME, data, now=now, cursor=cursor)
+
+    async def _turn_away(self, exchange: Exchange, asked: upgrade.Upgrade, code: Close) -> Upgraded:
+        response, socket = await self._upgrade(exchange, asked, _Nobody())
+        socket.close(code)
+        return Upgraded(response, socket.ended)
+
+    async def _upgrade(
+        self, exchange: Exchange, asked: upgrade.Upgrade, listener: Listener
+    ) -> tuple[web.StreamResponse, Socket]:
+        request = exchange.request
+        response = web.StreamResponse(status=101, headers=asked.headers)
+        response.force_close()
+        exchange.finish(response)
+        await response.prepare(request)
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError
+        request.protocol.keep_alive(False)
+        socket = Socket(
+            transport,
+            listener,
+            self._rules.limits,
+            self._metrics,
+            drain=request.protocol._drain_helper,  # what aiohttp's own writers wait for
+        )
+        self._hub.track(socket)
+        # aiohttp asks of a parser what a Socket has: `feed_data` and `feed_eof`.
+        request.protocol.set_parser(cast("WebSocketReader", socket))
+        return response, socket
+
+
+def _back(missed: Missed) -> Timestamp:
+    since = Timestamp()
+    since.FromDatetime(missed.since - _LOOK_BACK)
+    return since
+
+
+class _Nobody:
+    """Listens to a socket that is closed as soon as it is open."""
+
+    def on_text(self, payload: bytes) -> None:
+        """Nothing is taken from it."""
+
+    def on_closing(self) -> None:
+        """Nothing depends on it."""

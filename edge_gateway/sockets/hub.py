@@ -1,0 +1,125 @@
+"""All sockets of this edge, by user, and the channels they live on."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Protocol
+
+from edge_gateway.metrics import Metrics
+from edge_gateway.sockets import frames
+from edge_gateway.sockets.codes import Close
+from edge_gateway.sockets.feed import Feed
+from edge_gateway.sockets.hydration import Hydration
+from edge_gateway.sockets.session import Session
+from edge_gateway.sockets.socket import Socket
+from servicekit.clock import Clock
+from servicekit.errors import ChatError, Reason
+from servicekit.realtime import channel as user_channel
+
+
+class Subscriber(Protocol):
+    """Where a user's events come from (`Channels`)."""
+
+    @property
+    def connected(self) -> bool: ...
+
+    async def subscribe(self, channel: str) -> None: ...
+
+    def unsubscribe(self, channel: str) -> None: ...
+
+
+class Hub:
+    """Who is connected here."""
+
+    def __init__(self, hydration: Hydration, metrics: Metrics, clock: Clock) -> None:
+        self._hydration = hydration
+        self._metrics = metrics
+        self._clock = clock
+        self._feeds: dict[bytes, Feed] = {}
+        self._sockets: set[Socket] = set()
+        self._subscriber: Subscriber | None = None
+        self.draining = False
+
+    @property
+    def open_sockets(self) -> int:
+        """Upgraded connections, closing ones too."""
+        return len(self._sockets)
+
+    def use(self, subscriber: Subscriber) -> None:
+        """Named before the first `join`; it in turn calls `dispatch` and `start_over`."""
+        self._subscriber = subscriber
+
+    async def join(self, session: Session) -> None:
+        """Returns once events for the session's user are sure to arrive. Raises ChatError UNAVAILABLE."""
+        if self._subscriber is None or not self._subscriber.connected:
+            raise ChatError(Reason.UNAVAILABLE, "Events are not available; try again.")
+        name = user_channel(session.user_id)
+        feed = self._feeds.get(name.encode())
+        if feed is None:
+            subscribed = asyncio.create_task(self._subscriber.subscribe(name))
+            feed = Feed(name, subscribed, self._hydration)
+            self._feeds[name.encode()] = feed
+        feed.admit(session)
+        try:
+            # Shared by all who wait for it: one of them going away must not end it.
+            await asyncio.shield(feed.subscribed)
+        except BaseException:
+            self.leave(session)
+            raise
+
+    def leave(self, session: Session) -> None:
+        """The session gets nothing any more. Repeatable."""
+        name = user_channel(session.user_id)
+        feed = self._feeds.get(name.encode())
+        if feed is None or session not in feed.sessions:
+            return
+        feed.sessions.remove(session)
+        if not feed.sessions:
+            del self._feeds[name.encode()]
+            feed.stop()
+            if self._subscriber is not None:
+                self._subscriber.unsubscribe(name)
+
+    def dispatch(self, channel: bytes, payload: bytes) -> None:
+        """An event came in."""
+        feed = self._feeds.get(channel)
+        if feed is not None:
+            feed.receive(payload)
+
+    def start_over(self) -> None:
+        """Events may have been missed: everybody comes back and is told what is true now."""
+        feeds, self._feeds = self._feeds, {}
+        for feed in feeds.values():
+            feed.end(Close.RESTART)
+            feed.stop()
+
+    def track(self, socket: Socket) -> None:
+        """Counts a socket until it is gone."""
+        self._sockets.add(socket)
+        self._metrics.sockets_open.set(len(self._sockets))
+        socket.ended.add_done_callback(lambda _ended: self._forget(socket))
+
+    async def drain(self, seconds: float, *, close_timeout_s: float) -> None:
+        """Sends everybody away, spread over `seconds`, then closes who is left."""
+        self.draining = True
+        if not self._sockets:
+            return
+        for feed in tuple(self._feeds.values()):
+            for session in tuple(feed.sessions):
+                wait_ms = int(random.uniform(0, seconds * 800))  # noqa: S311 - spreads load
+                frame = frames.event(frames.GOAWAY, {"reconnectInMs": wait_ms}, now=self._clock.now())
+                session.say(frame)
+        await self._all_gone(seconds)
+        self.start_over()
+        for socket in tuple(self._sockets):
+            socket.close(Close.RESTART)
+        await self._all_gone(close_timeout_s + 1)
+
+    async def _all_gone(self, seconds: float) -> None:
+        if self._sockets:
+            await asyncio.wait([socket.ended for socket in self._sockets], timeout=seconds)
+
+    def _forget(self, socket: Socket) -> None:
+        self._sockets.discard(socket)
+        self._metrics.sockets_open.set(len(self._sockets))

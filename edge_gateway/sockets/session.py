@@ -1,0 +1,228 @@
+"""Somebody's socket: who it is, until when, and how it gets from the welcome to live.
+
+Events are held, without bodies, from before the upgrade until all that was missed is told; then what was held
+is looked up and told, and so on until nothing is left to tell: from there on it is live.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import islice
+from uuid import UUID
+
+from edge_gateway import problems
+from edge_gateway.rates import Bucket, Policy
+from edge_gateway.sockets import frames, wire
+from edge_gateway.sockets.codes import Close
+from edge_gateway.sockets.events import Event
+from edge_gateway.sockets.hydration import BATCH, Hydration
+from edge_gateway.sockets.socket import Socket
+from edge_gateway.tokens.verifier import LEEWAY_S, Principal
+from servicekit.clock import Clock
+from servicekit.errors import Reason
+from servicekit.ids import new_id
+
+_LONGEST_TIMER_S = 3600.0
+_INBOX_HIGH, _INBOX_LOW = 32, 8
+
+
+def _new(events: Iterable[Event], ids: set[str]) -> deque[Event]:
+    """Those not seen before; their ids are noted."""
+    found: deque[Event] = deque()
+    for event in events:
+        if event.event_id not in ids:
+            ids.add(event.event_id)
+            found.append(event)
+    return found
+
+
+class Session:
+    """Begins before the upgrade, so that events are held from the moment the channel is confirmed."""
+
+    __slots__ = (
+        "_catching_up",
+        "_clock",
+        "_expiry",
+        "_handle",
+        "_held",
+        "_hydration",
+        "_inbox",
+        "_max_held",
+        "_on_end",
+        "_pace",
+        "_patience",
+        "_socket",
+        "_worker",
+        "ended_with",
+        "had",
+        "id",
+        "principal",
+    )
+
+    def __init__(
+        self,
+        principal: Principal,
+        *,
+        clock: Clock,
+        hydration: Hydration,
+        max_held: int,
+        rate: Policy | None,
+        handle: Callable[[Session, bytes], Awaitable[None]],
+        on_end: Callable[[Session], None],
+    ) -> None:
+        self.id: UUID = new_id()
+        self.principal = principal
+        self.ended_with: Close | None = None
+        """Set once the edge has decided to end it."""
+        self.had = 0
+        """Number of the last event of the feed that is told, or will be, otherwise than by `deliver`."""
+        self._clock = clock
+        self._hydration = hydration
+        self._handle = handle
+        self._on_end = on_end
+        self._held: deque[Event] | None = deque()
+        self._max_held = max_held
+        now = time.monotonic()
+        self._pace = None if rate is None else Bucket(rate, now)
+        self._patience = None if rate is None else Bucket(rate, now)
+        self._socket: Socket | None = None
+        self._inbox: deque[bytes] = deque()
+        self._worker: asyncio.Task[None] | None = None
+        self._catching_up: asyncio.Task[None] | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+
+    @property
+    def user_id(self) -> str:
+        return self.principal.user.user_id
+
+    @property
+    def opening(self) -> bool:
+        """Whether it is not live yet."""
+        return self._held is not None
+
+    def open(self, socket: Socket, welcome: bytes, missed: Sequence[Event], end: str | None) -> None:
+        """The socket is there: the welcome, then what was missed and held, then `system.caught_up`.
+
+        `end` is where the stream stood when `missed` was read; None when it was empty.
+        """
+        self._socket = socket
+        if self.ended_with is not None:
+            socket.close(self.ended_with)
+        if socket.closing:
+            return
+        socket.write(wire.text_frame(welcome))
+        self._watch_expiry()
+        if missed or self._held:
+            self._catching_up = asyncio.create_task(self._catch_up(socket, missed, end))
+        else:
+            self._go_live(socket, end)
+
+    def hold(self, number: int, event: Event) -> None:
+        """An event that came while it is not live."""
+        self.had = number
+        if self._held is not None:
+            self._held.append(event)
+            if len(self._held) > self._max_held:
+                self.end(Close.SLOW_CONSUMER)
+
+    def deliver(self, number: int, frame: bytes) -> None:
+        """A finished frame for this user; passed over by who has had it otherwise or is not live."""
+        if self._held is None and number > self.had and self._socket is not None:
+            self._socket.write(frame)
+
+    async def _catch_up(self, socket: Socket, missed: Sequence[Event], end: str | None) -> None:
+        ids: set[str] = set()
+        waiting = _new(missed, ids)
+        while not socket.closing and self._held is not None:
+            if not waiting:
+                # What came between the subscription and the read of the stream is in both.
+                waiting, self._held = _new(self._held, ids), deque()
+                if not waiting:
+                    self._go_live(socket, end)
+                    return
+                end = waiting[-1].cursor
+            batch = list(islice(waiting, BATCH))
+            told = await self._hydration.frames(self.principal.user, batch)
+            if told is None:
+                self.end(Close.RESTART)
+                return
+            for frame in told:
+                waiting.popleft()
+                if frame is not None:
+                    socket.write(wire.text_frame(frame))
+                if socket.congested:
+                    break  # what the reader is not ready for is looked up again, not kept
+            await socket.drained()
+
+    def _go_live(self, socket: Socket, end: str | None) -> None:
+        self._held = None
+        socket.write(wire.text_frame(frames.event(frames.CAUGHT_UP, {}, now=self._clock.now(), cursor=end)))
+
+    def say(self, payload: bytes) -> None:
+        """A frame of the edge's own, to this socket only."""
+        if self._socket is not None:
+            self._socket.write(wire.text_frame(payload))
+
+    def end(self, code: Close) -> None:
+        """Closes it; before it is open, the handshake finds out."""
+        if self.ended_with is None:
+            self.ended_with = code
+        self._held = None if self._socket is not None else deque()
+        if self._socket is not None:
+            self._socket.close(code)
+
+    def renew(self, principal: Principal) -> None:
+        """The same person with a fresh token."""
+        self.principal = principal
+        self._watch_expiry()
+
+    def on_text(self, payload: bytes) -> None:
+        """A client's frame: handled one after the other; reading stops while too many wait.
+
+        One too many is refused unread; who has been refused as often as may be said at once is closed.
+        """
+        if self._pace is not None and (wait_ms := self._pace.take(time.monotonic())):
+            if self._patience is not None and self._patience.take(time.monotonic()):
+                self.end(Close.FLOODING)
+                return
+            wrong = problems.problem(Reason.RATE_LIMITED, retry_after_ms=wait_ms)
+            self.say(frames.error(None, wrong, str(new_id())))
+            return
+        self._inbox.append(payload)
+        if len(self._inbox) >= _INBOX_HIGH and self._socket is not None:
+            self._socket.pause(True)
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+
+    def on_closing(self) -> None:
+        """The socket takes and gives nothing any more."""
+        self._inbox.clear()
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._on_end(self)
+
+    async def _work(self) -> None:
+        try:
+            while self._inbox:
+                await self._handle(self, self._inbox.popleft())
+                if len(self._inbox) <= _INBOX_LOW and self._socket is not None and not self._socket.closing:
+                    self._socket.pause(False)
+        finally:
+            self._worker = None
+
+    def _watch_expiry(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+        if self._socket is None or self._socket.closing:
+            return
+        left = self.principal.expires_at + LEEWAY_S - self._clock.now().timestamp()
+        if left <= 0:
+            self.end(Close.TOKEN_EXPIRED)
+        else:
+            loop = asyncio.get_running_loop()
+            self._expiry = loop.call_later(min(left, _LONGEST_TIMER_S), self._watch_expiry)

@@ -1,0 +1,187 @@
+"""One upgraded connection: frames in and out, bounded, alive, and closed properly.
+
+Writing never waits: bytes go to the transport, and a reader that lets more than `max_buffer` of them wait is
+closed. Whoever writes to many sockets is therefore never held up by one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from edge_gateway.metrics import Metrics
+from edge_gateway.sockets import wire
+from edge_gateway.sockets.codes import Close
+
+_CONGESTED = 64 * 1024
+"""Bytes; also where the event loop's transports begin to ask for patience."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of every socket; times in seconds, sizes in bytes."""
+
+    ping_s: float
+    close_timeout_s: float
+    max_frame: int
+    max_buffer: int
+
+
+class Listener(Protocol):
+    """Whom a socket tells what happens to it. All calls come from the event loop and must not block."""
+
+    def on_text(self, payload: bytes) -> None: ...
+
+    def on_closing(self) -> None:
+        """Nothing is delivered from now on, in either direction."""
+
+
+class Socket:
+    """Fed by the HTTP server once the connection is upgraded (`feed_data`, `feed_eof`)."""
+
+    __slots__ = (
+        "_alive",
+        "_cut",
+        "_drain",
+        "_limits",
+        "_listener",
+        "_loop",
+        "_metrics",
+        "_paused",
+        "_ping",
+        "_reader",
+        "_transport",
+        "closing",
+        "ended",
+    )
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        listener: Listener,
+        limits: Limits,
+        metrics: Metrics,
+        *,
+        drain: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport = transport
+        self._listener = listener
+        self._limits = limits
+        self._metrics = metrics
+        self._drain = drain
+        self._reader: wire.Reader | None = wire.Reader(limits.max_frame)
+        self._alive = True
+        self._paused = False
+        self._cut: asyncio.TimerHandle | None = None
+        self.closing = False
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        """Done when the connection is gone."""
+        # Spread, so that sockets which connected together are not pinged together for ever.
+        self._ping = self._loop.call_later(limits.ping_s * random.uniform(0.5, 1.0), self._beat)  # noqa: S311
+
+    def write(self, frame: bytes) -> None:
+        """Writes one frame, or closes the socket of a reader who is too far behind."""
+        if self.closing or self._transport.is_closing():
+            return
+        if self._transport.get_write_buffer_size() + len(frame) > self._limits.max_buffer:
+            self.close(Close.SLOW_CONSUMER)
+            return
+        self._transport.write(frame)
+        self._metrics.frames_out.inc()
+
+    @property
+    def congested(self) -> bool:
+        """Whether the reader is behind: more would only wait."""
+        return self._transport.get_write_buffer_size() > _CONGESTED
+
+    async def drained(self) -> None:
+        """Returns when the reader has caught up, or the connection is gone."""
+        try:
+            await self._drain()
+        except ConnectionError:
+            return
+
+    def close(self, code: Close) -> None:
+        """Begins the closing handshake; the connection is cut when the peer does not finish it in time."""
+        if not self.closing:
+            self._metrics.closes.labels(code=str(code.value)).inc()
+            self._shut(wire.close_frame(code, code.name.lower()))
+            self._cut = self._loop.call_later(self._limits.close_timeout_s, self._transport.abort)
+
+    def pause(self, paused: bool) -> None:
+        """Stops or resumes reading from the peer."""
+        if paused is not self._paused and not self._transport.is_closing():
+            self._paused = paused
+            if paused:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        """Bytes from the peer. Returns what the HTTP server wants to hear: not over, nothing left."""
+        self._alive = True
+        if self._reader is None or self._transport.is_closing():
+            return False, b""
+        try:
+            for opcode, payload in self._reader.feed(data):
+                self._on_message(opcode, payload)
+                if self._transport.is_closing():
+                    break
+        except wire.WireError:
+            # From here on the bytes mean nothing: what still comes is thrown away until the peer is gone, so
+            # that its unread bytes do not reset the connection before it has read why.
+            self._reader = None
+            self.close(Close.PROTOCOL_ERROR)
+            if self._transport.can_write_eof() and not self._transport.is_closing():
+                self._transport.write_eof()
+        return False, b""
+
+    def feed_eof(self) -> None:
+        """The connection is gone."""
+        self._stop()
+        if self._cut is not None:
+            self._cut.cancel()
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def _on_message(self, opcode: wire.Opcode, payload: bytes) -> None:
+        if opcode is wire.Opcode.CLOSE:
+            if not self.closing:
+                code = wire.close_code(payload)
+                # Codes that may not stand in a frame are answered by a plain "normal".
+                echoed = code if 3000 <= code < 5000 or code in (1000, 1001) else Close.NORMAL
+                self._shut(wire.close_frame(echoed))
+            self._transport.close()
+        elif self.closing:
+            return
+        elif opcode is wire.Opcode.TEXT:
+            self._listener.on_text(payload)
+        elif opcode is wire.Opcode.PING:
+            self.write(wire.control_frame(wire.Opcode.PONG, payload))
+        elif opcode is wire.Opcode.BINARY:
+            self.close(Close.PROTOCOL_ERROR)
+
+    def _beat(self) -> None:
+        if not self._alive:
+            self.close(Close.NO_PONG)
+            return
+        self._alive = False
+        self.write(wire.control_frame(wire.Opcode.PING))
+        if not self.closing:
+            self._ping = self._loop.call_later(self._limits.ping_s, self._beat)
+
+    def _shut(self, frame: bytes) -> None:
+        self._stop()
+        self.pause(False)
+        if not self._transport.is_closing():
+            self._transport.write(frame)
+
+    def _stop(self) -> None:
+        if not self.closing:
+            self.closing = True
+            self._ping.cancel()
+            self._listener.on_closing()

@@ -1,0 +1,1 @@
+"""Access tokens: who is calling, by JWTs of the issuers that the settings name."""

@@ -1,0 +1,400 @@
+"""The gRPC face of message_svc: proto -> action -> proto. No rules here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias
+from uuid import UUID
+
+import asyncpg
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+from splits.chat.message.v1 import message_pb2 as pb
+from splits.chat.message.v1 import service_pb2 as rpc
+from splits.chat.message.v1 import service_pb2_grpc
+
+from message_svc import store
+from message_svc.actions.apply_gates import Held, apply_gates
+from message_svc.actions.edit_message import Edit, edit_message
+from message_svc.actions.list_changes import list_changes
+from message_svc.actions.list_messages import NEWEST, Position, list_messages
+from message_svc.actions.mark_read import mark_read
+from message_svc.actions.open_conversation import open_conversation
+from message_svc.actions.redact_message import redact_message
+from message_svc.actions.send_messages import RowFaultError, send_messages
+from message_svc.actions.set_flags import set_flags
+from message_svc.codec import (
+    folder_to_proto,
+    gate_from_proto,
+    instant,
+    message_to_proto,
+    refusal_to_proto,
+    state_to_proto,
+    timestamp,
+)
+from message_svc.domain import (
+    MAX_SEQ,
+    Decision,
+    Folder,
+    NewMessage,
+    Placed,
+    Refused,
+    Repeated,
+    StoredMessage,
+    hash_body,
+)
+from message_svc.domain.links import find_links
+from servicekit.clock import Clock
+from servicekit.errors import ChatError, Reason, Violation
+from servicekit.identity import ActingUser, Trust, acting_user, current_caller
+from servicekit.ids import new_id
+from servicekit.outbox import Outbox
+
+DEFAULT_LIMIT = 50
+WATCH_LIST_LIMIT = 200
+# Sorts after every row there is: the start of a list that is read from the newest.
+_BEYOND = (datetime.max.replace(tzinfo=UTC), UUID(int=2**128 - 1))
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+MODERATORS = frozenset({"moderator", "admin"})
+# Every list but that of the archived is a folder.
+_LISTS = {
+    rpc.INBOX_LIST_UNSPECIFIED: Folder.INBOX,
+    rpc.INBOX_LIST_INBOX: Folder.INBOX,
+    rpc.INBOX_LIST_REQUESTS: Folder.REQUESTS,
+    rpc.INBOX_LIST_SENT: Folder.SENT,
+}
+
+
+if TYPE_CHECKING:  # generic in its stubs only
+    Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+
+class MessageServicer(service_pb2_grpc.MessageServiceServicer):
+    """See `protos/splits/chat/message/v1/service.proto` for what each call promises."""
+
+    def __init__(
+        self,
+        *,
+        pool: asyncpg.Pool,
+        outbox: Outbox,
+        clock: Clock,
+        trust: Trust,
+        hash_key: bytes,
+        edit_window: timedelta,
+    ) -> None:
+        self._pool = pool
+        self._outbox = outbox
+        self._clock = clock
+        self._trust = trust
+        self._hash_key = hash_key
+        self._edit_window = edit_window
+
+    async def OpenConversation(
+        self, request: rpc.OpenConversationRequest, context: Context
+    ) -> rpc.OpenConversationResponse:
+        gate = gate_from_proto(request.gate)
+        first = self._new_message(acting_user(), gate.conversation_id, request.first_message)
+        held, decision = await open_conversation(self._pool, self._outbox, self._clock, gate, first)
+        response = rpc.OpenConversationResponse(held_version=held.gate_version, differs=held.differs)
+        if isinstance(decision, Refused):
+            response.refused.CopyFrom(refusal_to_proto(decision))
+        else:
+            response.message.CopyFrom(message_to_proto(_seen_by(first.sender_id, decision)))
+        return response
+
+    async def ApplyGates(self, request: rpc.ApplyGatesRequest, context: Context) -> rpc.ApplyGatesResponse:
+        gates = [gate_from_proto(gate) for gate in request.gates]
+        if len({gate.conversation_id for gate in gates}) != len(gates):
+            raise ChatError(Reason.VALIDATION_FAILED, "A conversation is named twice.")
+        held = await apply_gates(self._pool, self._outbox, self._clock, gates)
+        return rpc.ApplyGatesResponse(held=[_held(one) for one in held])
+
+    async def GetGateVersions(
+        self, request: rpc.GetGateVersionsRequest, context: Context
+    ) -> rpc.GetGateVersionsResponse:
+        ids = [UUID(conversation_id) for conversation_id in request.conversation_ids]
+        found = await store.get_gate_versions(self._pool, ids)
+        held = [(one, *found.get(one, (0, 0))) for one in ids]
+        return rpc.GetGateVersionsResponse(
+            held=[
+                rpc.HeldGate(conversation_id=str(one), gate_version=version, opened=last_seq > 0)
+                for one, version, last_seq in held
+            ]
+        )
+
+    async def SendMessages(
+        self, request: rpc.SendMessagesRequest, context: Context
+    ) -> rpc.SendMessagesResponse:
+        outcomes: list[rpc.SendOutcome] = [rpc.SendOutcome() for _ in request.sends]
+        places: list[int] = []
+        news: list[NewMessage] = []
+        for place, send in enumerate(request.sends):
+            try:
+                user = self._trust.verify_assertion(send.acting_user, current_caller())
+            except ChatError as error:
+                outcomes[place].fault.CopyFrom(rpc.SendFault(code=error.reason.value, message=str(error)))
+                continue
+            if user.impersonator is not None:
+                outcomes[place].refused.CopyFrom(refusal_to_proto(Refused.FORBIDDEN))
+                continue
+            places.append(place)
+            news.append(self._new_message(user, UUID(send.conversation_id), send.message))
+        if news:
+            decisions = await send_messages(self._pool, self._outbox, self._clock, news)
+            for place, new, decision in zip(places, news, decisions, strict=True):
+                _put_outcome(outcomes[place], new.sender_id, decision)
+        return rpc.SendMessagesResponse(outcomes=outcomes)
+
+    async def ListMessages(
+        self, request: rpc.ListMessagesRequest, context: Context
+    ) -> rpc.ListMessagesResponse:
+        where = request.WhichOneof("position")
+        position = NEWEST
+        if where == "before_seq":
+            position = Position("before", request.before_seq)
+        elif where == "after_seq":
+            position = Position("after", request.after_seq)
+        elif where == "around_seq":
+            position = Position("around", request.around_seq)
+        page = await list_messages(
+            self._pool,
+            acting_user().user_id,
+            UUID(request.conversation_id),
+            position,
+            request.limit or DEFAULT_LIMIT,
+        )
+        return rpc.ListMessagesResponse(
+            messages=[message_to_proto(message) for message in page.messages],
+            has_older=page.has_older,
+            has_newer=page.has_newer,
+        )
+
+    async def MarkRead(self, request: rpc.MarkReadRequest, context: Context) -> rpc.MarkReadResponse:
+        mark = await mark_read(
+            self._pool,
+            self._outbox,
+            self._clock,
+            _writer().user_id,
+            UUID(request.conversation_id),
+            request.last_read_seq,
+        )
+        return rpc.MarkReadResponse(
+            last_read_seq=mark.last_read_seq, unread_count=mark.unread, unread=_totals(mark.totals)
+        )
+
+    async def ListInbox(self, request: rpc.ListInboxRequest, context: Context) -> rpc.ListInboxResponse:
+        limit = request.limit or DEFAULT_LIMIT
+        before = _BEYOND
+        if request.HasField("after"):
+            before = (
+                _instant(request.after.activity_at, "/after/activityAt"),
+                UUID(request.after.conversation_id),
+            )
+        user_id, folder = acting_user().user_id, _LISTS.get(request.list)
+        if folder is None:
+            views = await store.list_archived(self._pool, user_id, before, limit + 1)
+        else:
+            views = await store.list_inbox(self._pool, user_id, folder, before, limit + 1)
+        response = rpc.ListInboxResponse(views=[_view(view) for view in views[:limit]])
+        if len(views) > limit:
+            last = views[limit - 1].member
+            response.next.CopyFrom(
+                rpc.InboxPosition(
+                    activity_at=timestamp(last.activity_at or last.changed_at),
+                    conversation_id=str(last.conversation_id),
+                )
+            )
+        return response
+
+    async def GetMemberViews(
+        self, request: rpc.GetMemberViewsRequest, context: Context
+    ) -> rpc.GetMemberViewsResponse:
+        ids = list(dict.fromkeys(UUID(conversation_id) for conversation_id in request.conversation_ids))
+        views = await store.get_member_views(self._pool, acting_user().user_id, ids)
+        return rpc.GetMemberViewsResponse(views=[_view(view) for view in views])
+
+    async def GetUnread(self, request: rpc.GetUnreadRequest, context: Context) -> rpc.GetUnreadResponse:
+        return rpc.GetUnreadResponse(
+            unread=_totals(await store.count_totals(self._pool, acting_user().user_id))
+        )
+
+    async def GetWatchList(
+        self, request: rpc.GetWatchListRequest, context: Context
+    ) -> rpc.GetWatchListResponse:
+        limit = request.limit or WATCH_LIST_LIMIT
+        before = _BEYOND
+        if request.HasField("after"):
+            before = (
+                _instant(request.after.changed_at, "/after/changedAt"),
+                UUID(request.after.conversation_id),
+            )
+        after = _BEGINNING
+        if request.HasField("changed_after"):
+            after = _instant(request.changed_after, "/changedAfter")
+        items = await store.get_watch_list(self._pool, acting_user().user_id, before, limit + 1, after)
+        response = rpc.GetWatchListResponse(items=[_watched(item) for item in items[:limit]])
+        if len(items) > limit:
+            last = items[limit - 1].member
+            response.next.CopyFrom(
+                rpc.WatchPosition(
+                    changed_at=timestamp(last.changed_at), conversation_id=str(last.conversation_id)
+                )
+            )
+        return response
+
+    async def EditMessage(self, request: rpc.EditMessageRequest, context: Context) -> rpc.EditMessageResponse:
+        edit = Edit(_writer().user_id, UUID(request.conversation_id), UUID(request.message_id), request.text)
+        outcome = await edit_message(self._pool, self._outbox, self._clock, edit, window=self._edit_window)
+        if isinstance(outcome, Refused):
+            return rpc.EditMessageResponse(refused=refusal_to_proto(outcome))
+        return rpc.EditMessageResponse(message=message_to_proto(outcome))
+
+    async def RedactMessage(
+        self, request: rpc.RedactMessageRequest, context: Context
+    ) -> rpc.RedactMessageResponse:
+        user = _writer()
+        outcome = await redact_message(
+            self._pool,
+            self._outbox,
+            self._clock,
+            user_id=user.user_id,
+            moderates=user.role in MODERATORS,
+            conversation_id=UUID(request.conversation_id),
+            message_id=UUID(request.message_id),
+        )
+        if isinstance(outcome, Refused):
+            return rpc.RedactMessageResponse(refused=refusal_to_proto(outcome))
+        return rpc.RedactMessageResponse(message=message_to_proto(outcome))
+
+    async def ListChanges(self, request: rpc.ListChangesRequest, context: Context) -> rpc.ListChangesResponse:
+        messages, has_more = await list_changes(
+            self._pool,
+            acting_user().user_id,
+            UUID(request.conversation_id),
+            request.after_change_seq,
+            request.limit or DEFAULT_LIMIT,
+        )
+        return rpc.ListChangesResponse(
+            messages=[message_to_proto(message) for message in messages], has_more=has_more
+        )
+
+    async def GetMessages(self, request: rpc.GetMessagesRequest, context: Context) -> rpc.GetMessagesResponse:
+        keys = list(dict.fromkeys((UUID(ref.conversation_id), min(ref.seq, MAX_SEQ)) for ref in request.refs))
+        messages = await store.get_messages_for_member(self._pool, acting_user().user_id, keys)
+        return rpc.GetMessagesResponse(messages=[message_to_proto(message) for message in messages])
+
+    async def SetFlags(self, request: rpc.SetFlagsRequest, context: Context) -> rpc.SetFlagsResponse:
+        view, totals = await set_flags(
+            self._pool,
+            self._outbox,
+            self._clock,
+            user_id=_writer().user_id,
+            conversation_id=UUID(request.conversation_id),
+            muted=request.muted if request.HasField("muted") else None,
+            archived=request.archived if request.HasField("archived") else None,
+        )
+        return rpc.SetFlagsResponse(view=_view(view), unread=_totals(totals))
+
+    def _new_message(self, user: ActingUser, conversation_id: UUID, message: pb.NewMessage) -> NewMessage:
+        reply_to_id = UUID(message.reply_to_id) if message.reply_to_id else None
+        return NewMessage(
+            id=new_id(),
+            conversation_id=conversation_id,
+            sender_id=user.user_id,
+            client_message_id=message.client_message_id,
+            text=message.text,
+            body_hash=hash_body(self._hash_key, message.text, reply_to_id),
+            reply_to_id=reply_to_id,
+            links=find_links(message.text),
+        )
+
+
+def _instant(stamp: Timestamp, pointer: str) -> datetime:
+    try:
+        return instant(stamp)
+    except (ValueError, OverflowError):
+        violation = Violation(pointer, "timestamp.range", "Not a time.")
+        raise ChatError(
+            Reason.VALIDATION_FAILED, "The request is not valid.", violations=[violation]
+        ) from None
+
+
+def _writer() -> ActingUser:
+    """Whoever acts, for calls that change something: nobody does so in another's name."""
+    user = acting_user()
+    if user.impersonator is not None:
+        raise ChatError(Reason.FORBIDDEN, "Whoever acts as somebody else may only read.")
+    return user
+
+
+def _seen_by(sender_id: str, decision: Placed | Repeated) -> StoredMessage:
+    if isinstance(decision, Repeated):
+        return decision.message
+    return decision.message.shown_to(decision.gate.snapshot.rights.get(sender_id))
+
+
+def _put_outcome(outcome: rpc.SendOutcome, sender_id: str, decision: Decision | RowFaultError) -> None:
+    if isinstance(decision, Placed):
+        outcome.stored.CopyFrom(message_to_proto(_seen_by(sender_id, decision)))
+    elif isinstance(decision, Repeated):
+        outcome.repeated.CopyFrom(message_to_proto(_seen_by(sender_id, decision)))
+    elif isinstance(decision, Refused):
+        outcome.refused.CopyFrom(refusal_to_proto(decision))
+    else:
+        outcome.fault.CopyFrom(
+            rpc.SendFault(code=Reason.VALIDATION_FAILED.value, message="The message cannot be stored.")
+        )
+
+
+def _held(held: Held) -> rpc.HeldGate:
+    return rpc.HeldGate(
+        conversation_id=str(held.conversation_id),
+        gate_version=held.gate_version,
+        differs=held.differs,
+        opened=held.opened,
+    )
+
+
+def _totals(totals: store.Totals) -> pb.UnreadTotals:
+    return pb.UnreadTotals(
+        messages=totals.messages, conversations=totals.conversations, requests=totals.requests
+    )
+
+
+def _pointers(view: store.View) -> Sequence[pb.ReadPointer]:
+    return [pb.ReadPointer(user_id=user_id, last_read_seq=seq) for user_id, seq in view.read_pointers]
+
+
+def _view(view: store.View) -> pb.MemberView:
+    member = view.member
+    return pb.MemberView(
+        conversation_id=str(member.conversation_id),
+        folder=folder_to_proto(member.folder),
+        last_read_seq=member.last_read_seq,
+        unread_count=member.unread,
+        muted=member.muted,
+        archived=member.archived,
+        last_seq=view.last_seq,
+        change_seq=view.last_change,
+        last_message_at=timestamp(view.last_message.created_at),
+        last_message=message_to_proto(view.last_message),
+        read_pointers=_pointers(view),
+        version=member.version,
+        changed_at=timestamp(member.changed_at),
+        state=state_to_proto(member.state),
+    )
+
+
+def _watched(item: store.Watched) -> rpc.WatchItem:
+    member = item.member
+    return rpc.WatchItem(
+        conversation_id=str(member.conversation_id),
+        version=member.version,
+        last_seq=item.last_seq,
+        change_seq=item.last_change,
+        last_read_seq=member.last_read_seq,
+        changed_at=timestamp(member.changed_at),
+        removed=member.left_at is not None,
+        state=state_to_proto(member.state),
+    )

@@ -1,0 +1,18 @@
+"""message_svc's settings, from the environment. Each has a default but the secrets."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+
+from servicekit.settings import ServiceSettings
+
+
+class MessageSettings(ServiceSettings):
+    """What every service has, and what only this one has."""
+
+    # Keys the hash that tells a repeated send from another message under the same client id. Changing it
+    # makes repeats of earlier messages conflicts.
+    message_hash_key: SecretStr = Field(min_length=16)
+
+    edit_window_seconds: int = Field(default=900, ge=0)
+    """How long after it was sent a message may be edited."""

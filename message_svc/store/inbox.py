@@ -1,0 +1,145 @@
+"""A person's own rows: read marks, flags, lists and totals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from message_svc.codec import gate_from_bytes
+from message_svc.domain import (
+    Folder,
+    GateSnapshot,
+    MemberRow,
+    StoredMessage,
+)
+from message_svc.store.rows import member_row, q, stored_message
+from servicekit.db import Executor
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A member's row with what its page shows beside it."""
+
+    member: MemberRow
+    last_seq: int
+    last_change: int
+    last_message: StoredMessage
+    read_pointers: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Unread totals of one person."""
+
+    messages: int
+    conversations: int
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A conversation's numbers for one member."""
+
+    member: MemberRow
+    last_seq: int
+    last_change: int
+
+
+async def lock_member(conn: Executor, user_id: str, conversation_id: UUID) -> MemberRow | None:
+    """Locks a visible member row; None when the person is not in the conversation."""
+    row = await q.lock_member.fetchrow(conn, user_id, conversation_id)
+    return None if row is None else member_row(row)
+
+
+async def count_unread(
+    conn: Executor, user_id: str, conversation_id: UUID, after_seq: int
+) -> tuple[int, GateSnapshot, int]:
+    """(last_seq, gate, unread texts of others after `after_seq`), under the member row's lock."""
+    row = await q.count_unread.fetchrow(conn, conversation_id, user_id, after_seq)
+    if row is None:  # a member row has no gate only if somebody deleted it by hand
+        raise LookupError(f"conversation {conversation_id} has members and no gate")
+    return row["last_seq"], gate_from_bytes(row["snapshot"]), row["unread"]
+
+
+async def move_read_pointer(
+    conn: Executor,
+    member: MemberRow,
+    *,
+    last_read_seq: int,
+    shared_read_seq: int | None,
+    unread: int,
+    at: datetime,
+) -> None:
+    """Writes a read mark over the locked row."""
+    await q.move_read_pointer.execute(
+        conn, member.user_id, member.conversation_id, last_read_seq, shared_read_seq, unread, at
+    )
+
+
+async def set_flags(conn: Executor, member: MemberRow, *, muted: bool, archived: bool, at: datetime) -> None:
+    """Writes a member's flags over the locked row."""
+    await q.set_flags.execute(conn, member.user_id, member.conversation_id, muted, archived, at)
+
+
+async def count_totals(conn: Executor, user_id: str) -> Totals:
+    """Unread totals over the person's conversations."""
+    row = await q.count_totals.fetchrow(conn, user_id)
+    return Totals(0, 0, 0) if row is None else Totals(row["messages"], row["conversations"], row["requests"])
+
+
+async def list_inbox(
+    conn: Executor, user_id: str, folder: Folder, before: tuple[datetime, UUID], limit: int
+) -> list[View]:
+    """A page of a folder, newest activity first."""
+    return await _views(conn, user_id, await q.list_inbox.fetch(conn, user_id, folder.value, *before, limit))
+
+
+async def list_archived(
+    conn: Executor, user_id: str, before: tuple[datetime, UUID], limit: int
+) -> list[View]:
+    """A page of the archived, newest activity first."""
+    return await _views(conn, user_id, await q.list_archived.fetch(conn, user_id, *before, limit))
+
+
+async def get_member_views(conn: Executor, user_id: str, ids: Sequence[UUID]) -> list[View]:
+    """The person's views of conversations they are in, in no particular order."""
+    return await _views(conn, user_id, await q.get_member_views.fetch(conn, user_id, ids))
+
+
+async def _views(conn: Executor, user_id: str, rows: Sequence[asyncpg.Record]) -> list[View]:
+    gates = {row["conversation_id"]: gate_from_bytes(row["gate_snapshot"]) for row in rows}
+    others = [
+        (other, conversation_id)
+        for conversation_id, gate in gates.items()
+        if not gate.rights[user_id].receipts_hidden  # who hides does not see
+        for other in gate.present
+        if other != user_id
+    ]
+    pointers: dict[UUID, list[tuple[str, int]]] = {}
+    if others:
+        found = await q.get_read_pointers.fetch(conn, [o[0] for o in others], [o[1] for o in others])
+        for row in found:
+            pointer = (row["user_id"], row["shared_read_seq"])
+            pointers.setdefault(row["conversation_id"], []).append(pointer)
+    return [
+        View(
+            member=member_row(row),
+            last_seq=row["gate_last_seq"],
+            last_change=row["gate_last_change"],
+            last_message=stored_message(row).shown_to(gates[row["conversation_id"]].rights[user_id]),
+            read_pointers=tuple(sorted(pointers.get(row["conversation_id"], ()))),
+        )
+        for row in rows
+    ]
+
+
+async def get_watch_list(
+    conn: Executor, user_id: str, before: tuple[datetime, UUID], limit: int, after: datetime
+) -> list[Watched]:
+    """Conversations changed after a moment, latest change first; also those the person was removed from."""
+    rows = await q.get_watch_list.fetch(conn, user_id, *before, limit, after)
+    return [Watched(member_row(row), row["gate_last_seq"], row["gate_last_change"]) for row in rows]

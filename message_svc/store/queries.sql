@@ -1,0 +1,296 @@
+-- The gate -----------------------------------------------------------------------------------------------
+
+-- name: lock_gates
+-- First statement of every content write and of every push. Locks in the order of ids: no deadlocks.
+SELECT id, gate_version, snapshot, last_seq, last_change, last_at
+FROM gate
+WHERE id = ANY ($1::uuid[])
+ORDER BY id
+FOR UPDATE
+
+-- name: insert_missing_gates
+-- So that there is a row to lock: version 0 grants nothing and is raised in the same transaction.
+INSERT INTO gate (id, gate_version, snapshot)
+SELECT id, 0, ''::bytea FROM unnest($1::uuid[]) AS new (id) ORDER BY id
+ON CONFLICT (id) DO NOTHING
+
+-- name: raise_gates
+UPDATE gate
+SET gate_version = raised.gate_version, snapshot = raised.snapshot
+FROM unnest($1::uuid[], $2::bigint[], $3::bytea[]) AS raised (id, gate_version, snapshot)
+WHERE gate.id = raised.id
+
+-- name: get_gate_versions
+SELECT id, gate_version, last_seq FROM gate WHERE id = ANY ($1::uuid[])
+
+-- name: lock_members
+-- Only under their gates' locks; a read mark locks a single row and nothing after it.
+SELECT member.*
+FROM member
+JOIN unnest($1::text[], $2::uuid[]) AS wanted (user_id, conversation_id) USING (user_id, conversation_id)
+ORDER BY member.conversation_id, member.user_id
+FOR UPDATE OF member
+
+-- name: put_members
+INSERT INTO member (user_id, conversation_id, folder, state, version, shares_receipts, last_read_seq,
+                    shared_read_seq, unread, left_at, activity_at, changed_at, receipts_hidden)
+SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::boolean[], $7::bigint[],
+                     $8::bigint[], $9::integer[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
+                     $13::boolean[])
+ON CONFLICT (user_id, conversation_id) DO UPDATE SET
+    folder = excluded.folder,
+    state = excluded.state,
+    version = excluded.version,
+    shares_receipts = excluded.shares_receipts,
+    last_read_seq = excluded.last_read_seq,
+    shared_read_seq = excluded.shared_read_seq,
+    unread = excluded.unread,
+    left_at = excluded.left_at,
+    activity_at = excluded.activity_at,
+    changed_at = excluded.changed_at,
+    receipts_hidden = excluded.receipts_hidden
+
+-- The send -----------------------------------------------------------------------------------------------
+
+-- name: find_duplicates
+-- A later statement than lock_gates: one that waited for the lock reads other rows with its old snapshot.
+SELECT message.*
+FROM message
+JOIN unnest($1::uuid[], $2::text[], $3::text[]) AS sent (conversation_id, sender_id, client_message_id)
+    USING (conversation_id, sender_id, client_message_id)
+
+-- name: place_messages
+-- Everything that a batch of accepted sends writes, in one statement: messages, their gates' counters, their
+-- members' rows, and the events owed to both sinks.
+WITH new_messages AS (
+    INSERT INTO message (conversation_id, seq, change_seq, id, sender_id, client_message_id, kind, text,
+                         body_hash, created_at, reply_to_id, links)
+    SELECT conversation_id, seq, change_seq, id, sender_id, client_message_id, kind, text, body_hash, created_at,
+           reply_to_id, nullif(links -> 'links', '[]')
+    FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::text[],
+                $8::text[], $9::bytea[], $10::timestamptz[], $21::uuid[], $22::jsonb[])
+        AS new (conversation_id, seq, change_seq, id, sender_id, client_message_id, kind, text, body_hash,
+                created_at, reply_to_id, links)
+), moved_gates AS (
+    UPDATE gate
+    SET last_seq = moved.last_seq, last_change = moved.last_change, last_at = moved.last_at
+    FROM unnest($11::uuid[], $12::bigint[], $13::bigint[], $14::timestamptz[])
+        AS moved (id, last_seq, last_change, last_at)
+    WHERE gate.id = moved.id
+), moved_members AS (
+    UPDATE member
+    SET unread = member.unread + moved.added, activity_at = moved.at, changed_at = greatest(changed_at, moved.at),
+        archived = member.archived AND member.muted
+    FROM unnest($15::text[], $16::uuid[], $17::integer[], $18::timestamptz[])
+        AS moved (user_id, conversation_id, added, at)
+    WHERE member.user_id = moved.user_id AND member.conversation_id = moved.conversation_id
+), owed_realtime AS (
+    INSERT INTO outbox_realtime (event_id, name, conversation_id, recipients, refs, traceparent, occurred_at)
+    SELECT event_id, name, conversation_id, recipients, refs, traceparent, occurred_at
+    FROM jsonb_to_recordset($19::jsonb)
+        AS owed (event_id uuid, name text, conversation_id uuid, recipients text[], refs jsonb, traceparent text,
+                 occurred_at timestamptz)
+)
+INSERT INTO outbox_bus (event_id, name, subject, data, traceparent, occurred_at)
+SELECT event_id, name, subject, data, traceparent, occurred_at
+FROM jsonb_to_recordset($20::jsonb)
+    AS owed (event_id uuid, name text, subject text, data jsonb, traceparent text, occurred_at timestamptz)
+
+-- name: find_replied
+-- Which of the answered messages exist in their conversations.
+SELECT message.conversation_id, message.id
+FROM message
+JOIN unnest($1::uuid[], $2::uuid[]) AS answered (conversation_id, id) USING (conversation_id, id)
+
+-- Changes ------------------------------------------------------------------------------------------------
+
+-- name: find_message
+-- Under the gate's lock, in a later statement.
+SELECT * FROM message WHERE conversation_id = $1 AND id = $2
+
+-- name: find_linked
+-- Under the gates' locks.
+SELECT * FROM message WHERE conversation_id = ANY ($1::uuid[]) AND links IS NOT NULL ORDER BY conversation_id, seq
+
+-- name: change_messages
+-- Changed messages of locked gates, the gates' counters, and the members' rows: something changed for all who are
+-- present, and what was redacted is unread no more.
+WITH changed_messages AS (
+    UPDATE message
+    SET change_seq = changed.change_seq, text = changed.text, links = nullif(changed.links -> 'links', '[]'),
+        edited_at = changed.edited_at, redacted_at = changed.redacted_at, redacted_by = changed.redacted_by
+    FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::jsonb[], $6::timestamptz[],
+                $7::timestamptz[], $8::text[])
+        AS changed (conversation_id, seq, change_seq, text, links, edited_at, redacted_at, redacted_by)
+    WHERE message.conversation_id = changed.conversation_id AND message.seq = changed.seq
+), moved_gates AS (
+    UPDATE gate
+    SET last_change = moved.last_change
+    FROM unnest($9::uuid[], $10::bigint[]) AS moved (id, last_change)
+    WHERE gate.id = moved.id
+)
+UPDATE member
+SET changed_at = greatest(changed_at, $13),
+    unread = member.unread - (redacted.seq IS NOT NULL AND member.last_read_seq < redacted.seq
+                              AND member.user_id <> redacted.sender_id)::integer
+FROM unnest($11::text[], $12::uuid[]) AS present (user_id, conversation_id)
+LEFT JOIN unnest($14::uuid[], $15::bigint[], $16::text[]) AS redacted (conversation_id, seq, sender_id)
+    USING (conversation_id)
+WHERE member.user_id = present.user_id AND member.conversation_id = present.conversation_id
+
+-- name: count_bodies_owed
+-- Events of a message, other than those named, that somebody may be publishing right now.
+SELECT count(*)
+FROM outbox_realtime
+WHERE conversation_id = $1 AND refs ->> 'messageId' = $2 AND event_id <> ALL ($3::uuid[])
+
+-- name: wait_for_relay
+-- A relay holds the rows that it publishes locked: this returns when it is done with them.
+SELECT event_id
+FROM outbox_realtime
+WHERE conversation_id = $1 AND refs ->> 'messageId' = $2 AND event_id <> ALL ($3::uuid[])
+FOR UPDATE
+
+-- Flags --------------------------------------------------------------------------------------------------
+
+-- name: set_flags
+UPDATE member
+SET muted = $3, archived = $4, changed_at = greatest(changed_at, $5)
+WHERE user_id = $1 AND conversation_id = $2
+
+-- Read marks ---------------------------------------------------------------------------------------------
+
+-- name: lock_member
+SELECT member.*
+FROM member
+WHERE user_id = $1 AND conversation_id = $2 AND left_at IS NULL AND activity_at IS NOT NULL
+FOR UPDATE
+
+-- name: count_unread
+-- The next statement after lock_member: a send that adds to the row either committed before that lock, and is
+-- counted here, or waits for it, and adds to what is counted here.
+SELECT gate.last_seq,
+       gate.snapshot,
+       (SELECT count(*)
+        FROM message
+        WHERE message.conversation_id = gate.id
+          AND message.seq > least($3::bigint, gate.last_seq)
+          AND message.kind = 'text'
+          AND message.redacted_at IS NULL
+          AND message.sender_id <> $2) AS unread
+FROM gate
+WHERE gate.id = $1
+
+-- name: move_read_pointer
+UPDATE member
+SET last_read_seq = $3, shared_read_seq = $4, unread = $5, changed_at = greatest(changed_at, $6)
+WHERE user_id = $1 AND conversation_id = $2
+
+-- name: count_totals
+SELECT coalesce(sum(unread) FILTER (WHERE unread > 0), 0) AS messages,
+       count(*) FILTER (WHERE unread > 0) AS conversations,
+       (SELECT count(*) FROM member
+        WHERE user_id = $1 AND folder = 'requests' AND left_at IS NULL AND activity_at IS NOT NULL
+          AND NOT archived AND NOT muted) AS requests
+FROM member
+WHERE user_id = $1 AND folder IN ('inbox', 'requests', 'sent') AND unread > 0 AND left_at IS NULL
+  AND NOT muted AND NOT archived
+
+-- Reading ------------------------------------------------------------------------------------------------
+
+-- name: is_member
+SELECT gate.last_seq, gate.last_change, gate.snapshot
+FROM member
+JOIN gate ON gate.id = member.conversation_id
+WHERE member.user_id = $1 AND member.conversation_id = $2 AND member.left_at IS NULL
+  AND member.activity_at IS NOT NULL
+
+-- name: list_before
+SELECT * FROM message WHERE conversation_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3
+
+-- name: list_after
+SELECT * FROM message WHERE conversation_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
+
+-- name: list_changes
+SELECT * FROM message WHERE conversation_id = $1 AND change_seq > $2 ORDER BY change_seq LIMIT $3
+
+-- name: list_archived
+WITH page AS MATERIALIZED (
+    SELECT *
+    FROM member
+    WHERE user_id = $1 AND left_at IS NULL AND activity_at IS NOT NULL AND archived
+      AND (activity_at, conversation_id) < ($2, $3)
+    ORDER BY activity_at DESC, conversation_id DESC
+    LIMIT $4
+)
+SELECT page.*, gate.last_seq AS gate_last_seq, gate.last_change AS gate_last_change, gate.snapshot AS gate_snapshot,
+       message.*
+FROM page
+JOIN gate ON gate.id = page.conversation_id
+JOIN message ON message.conversation_id = gate.id AND message.seq = gate.last_seq
+ORDER BY page.activity_at DESC, page.conversation_id DESC
+
+-- name: list_inbox
+-- One index range, then keys: the page is cut before anything is joined.
+WITH page AS MATERIALIZED (
+    SELECT *
+    FROM member
+    WHERE user_id = $1 AND folder = $2 AND left_at IS NULL AND activity_at IS NOT NULL AND NOT archived
+      AND (activity_at, conversation_id) < ($3, $4)
+    ORDER BY activity_at DESC, conversation_id DESC
+    LIMIT $5
+)
+SELECT page.*, gate.last_seq AS gate_last_seq, gate.last_change AS gate_last_change, gate.snapshot AS gate_snapshot,
+       message.*
+FROM page
+JOIN gate ON gate.id = page.conversation_id
+JOIN message ON message.conversation_id = gate.id AND message.seq = gate.last_seq
+ORDER BY page.activity_at DESC, page.conversation_id DESC
+
+-- name: get_member_views
+SELECT member.*, gate.last_seq AS gate_last_seq, gate.last_change AS gate_last_change,
+       gate.snapshot AS gate_snapshot, message.*
+FROM unnest($2::uuid[]) AS wanted (id)
+JOIN member ON member.user_id = $1 AND member.conversation_id = wanted.id AND member.left_at IS NULL
+    AND member.activity_at IS NOT NULL
+JOIN gate ON gate.id = member.conversation_id
+JOIN message ON message.conversation_id = gate.id AND message.seq = gate.last_seq
+
+-- name: get_read_pointers
+SELECT member.conversation_id, member.user_id, member.shared_read_seq
+FROM member
+JOIN unnest($1::text[], $2::uuid[]) AS wanted (user_id, conversation_id) USING (user_id, conversation_id)
+WHERE member.shared_read_seq IS NOT NULL AND member.left_at IS NULL AND NOT member.receipts_hidden
+
+-- name: get_watch_list
+WITH page AS MATERIALIZED (
+    SELECT *
+    FROM member
+    WHERE user_id = $1 AND activity_at IS NOT NULL AND (changed_at, conversation_id) < ($2, $3)
+      AND changed_at > $5
+    ORDER BY changed_at DESC, conversation_id DESC
+    LIMIT $4
+)
+-- Who left learns nothing of what came after.
+SELECT page.*,
+       CASE WHEN page.left_at IS NULL THEN gate.last_seq ELSE page.last_read_seq END AS gate_last_seq,
+       CASE WHEN page.left_at IS NULL THEN gate.last_change ELSE 0 END AS gate_last_change
+FROM page
+JOIN gate ON gate.id = page.conversation_id
+ORDER BY page.changed_at DESC, page.conversation_id DESC
+
+-- name: get_messages_for_member
+-- As a replay shows them: only of conversations that the person is in.
+SELECT message.*, gate.snapshot AS gate_snapshot
+FROM unnest($2::uuid[], $3::bigint[]) AS wanted (conversation_id, seq)
+JOIN member ON member.user_id = $1 AND member.conversation_id = wanted.conversation_id AND member.left_at IS NULL
+    AND member.activity_at IS NOT NULL
+JOIN gate ON gate.id = wanted.conversation_id
+JOIN message ON message.conversation_id = wanted.conversation_id AND message.seq = wanted.seq
+
+-- name: get_messages
+-- For the relay, which reads again what it publishes.
+SELECT message.*, gate.snapshot AS gate_snapshot
+FROM unnest($1::uuid[], $2::bigint[]) AS wanted (conversation_id, seq)
+JOIN message ON message.conversation_id = wanted.conversation_id AND message.seq = wanted.seq
+JOIN gate ON gate.id = wanted.conversation_id

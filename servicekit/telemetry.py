@@ -1,0 +1,215 @@
+"""Logs and traces: JSON lines on stdout, spans by OpenTelemetry, one trace id through all of it.
+
+Neither ever holds a message's body or a token: errors are logged by their type and place, not by their text
+(a driver's text quotes the row it failed on), and anything that looks like a JWT is struck out.
+"""
+
+import logging
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import structlog
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from servicekit.settings import TelemetrySettings
+
+TRACEPARENT = "traceparent"
+REQUEST_ID = "x-request-id"
+"""gRPC metadata keys that carry the trace and the request."""
+
+_PROPAGATOR = TraceContextTextMapPropagator()
+_JWT = re.compile(r"eyJ[\w-]{6,}\.[\w-]{2,}\.[\w-]*")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_request_id: ContextVar[str | None] = ContextVar("chat_request_id", default=None)
+
+
+def setup(service_name: str, settings: TelemetrySettings) -> None:
+    """Configures logs and traces of this process; once, before anything else.
+
+    A tracer provider that is already installed (by a test) is left as it is.
+    """
+    _setup_logs(service_name, settings)
+    if not isinstance(trace.get_tracer_provider(), TracerProvider):
+        trace.set_tracer_provider(_tracer_provider(service_name, settings))
+
+
+def tracer() -> trace.Tracer:
+    """The tracer of this project's own spans."""
+    return trace.get_tracer("splits-chat")
+
+
+def current_traceparent() -> str | None:
+    """The W3C `traceparent` of the current span; None when there is none."""
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier)
+    return carrier.get("traceparent")
+
+
+@contextmanager
+def attach_traceparent(traceparent: str | None) -> Iterator[None]:
+    """Makes the span that `traceparent` names the parent of spans begun inside; ignores a malformed one."""
+    if not traceparent:
+        yield
+        return
+    parent = _PROPAGATOR.extract({"traceparent": traceparent}, context=otel_context.Context())
+    token = otel_context.attach(parent)
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
+
+
+def bind_request_id(request_id: str | None) -> None:
+    """Names the request that the current task works on, in its log lines and the calls it makes.
+
+    Anything but 1-64 characters of `A-Za-z0-9._-` is ignored.
+    """
+    if request_id is not None and _REQUEST_ID.fullmatch(request_id):
+        _request_id.set(request_id)
+
+
+def current_request_id() -> str | None:
+    """The request that the current task works on."""
+    return _request_id.get()
+
+
+def safe_traceback(error: BaseException) -> str:
+    """Where an error arose, without its text: types, files, lines and functions."""
+    parts: list[str] = []
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        frames = traceback.format_tb(current.__traceback__)[-20:]
+        code = getattr(current, "sqlstate", None)
+        name = f"{type(current).__module__}.{type(current).__qualname__}"
+        parts.append("".join(frames) + (f"{name} [{code}]" if isinstance(code, str) else name))
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+    return "\ncaused by:\n".join(parts)
+
+
+def _tracer_provider(service_name: str, settings: TelemetrySettings) -> TracerProvider:
+    endpoint, file = settings.otel_exporter_otlp_endpoint, settings.otel_traces_file
+    resource = Resource.create({"service.name": service_name})
+    if endpoint is None and file is None:
+        # Ids for logs and for those we call, without the cost of recording what nobody reads.
+        return TracerProvider(sampler=ALWAYS_OFF, resource=resource)
+    provider = TracerProvider(resource=resource)
+    if endpoint is not None:
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415 - slow to import
+            OTLPSpanExporter,
+        )
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+    if file is not None:
+        from servicekit.tracefile import file_processor  # noqa: PLC0415
+
+        provider.add_span_processor(file_processor(file))
+    return provider
+
+
+def _setup_logs(service_name: str, settings: TelemetrySettings) -> None:
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+
+    def stamp(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        return {
+            "ts": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "service": service_name,
+            **event,
+        }
+
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        stamp,
+        _add_ids,
+        _place_of_exception,
+        _strike_tokens,
+    ]
+    renderer: structlog.typing.Processor
+    if settings.log_format == "json":
+        renderer = structlog.processors.JSONRenderer(serializer=_to_json)
+    else:
+        renderer = structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.addFilter(_without_error_texts)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    # Libraries speak up only when something is wrong; what is normal is logged by us.
+    root.setLevel(max(level, logging.WARNING))
+
+
+def _without_error_texts(record: logging.LogRecord) -> bool:
+    """Names errors in a library's message by their type; asyncio quotes them in the lines after the first."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            type(value).__name__ if isinstance(value, BaseException) else value for value in record.args
+        )
+    if record.exc_info:
+        record.msg, record.args = record.getMessage().partition("\n")[0], ()
+    return True
+
+
+def _add_ids(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid:
+        event["trace_id"] = trace.format_trace_id(span.trace_id)
+        event["span_id"] = trace.format_span_id(span.span_id)
+    request_id = _request_id.get()
+    if request_id is not None:
+        event["request_id"] = request_id
+    return event
+
+
+def _place_of_exception(
+    _logger: Any, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    given = event.pop("exc_info", None)
+    if not given:
+        return event
+    if isinstance(given, BaseException):
+        error: BaseException | None = given
+    elif isinstance(given, tuple):
+        error = given[1]
+    else:
+        error = sys.exc_info()[1]
+    if error is not None:
+        event["exception"] = safe_traceback(error)
+    return event
+
+
+def _strike_tokens(
+    _logger: Any, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    for key, value in event.items():
+        if isinstance(value, str) and "eyJ" in value:
+            event[key] = _JWT.sub("[token]", value)
+    return event
+
+
+def _to_json(event: Any, **_options: Any) -> str:
+    return orjson.dumps(event, default=lambda value: f"<{type(value).__name__}>").decode("utf-8", "replace")

@@ -1,0 +1,62 @@
+"""`@splits/chat-client` against the running product: its own tests, in node, which also kill the edge."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+from aiohttp import web
+
+from deploy.local.folders import CHECKOUT
+from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.system import System
+
+WEB = CHECKOUT / "web"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def control_url(system: System) -> AsyncIterator[str]:
+    """Where tests in another process end and start the edge."""
+
+    async def kill(_request: web.Request) -> web.Response:
+        system.kill("edge_gateway")
+        return web.Response()
+
+    async def start(_request: web.Request) -> web.Response:
+        await system.restart("edge_gateway")
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/kill", kill)
+    app.router.add_post("/start", start)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, LOOPBACK, port).start()
+    yield f"http://{LOOPBACK}:{port}"
+    await runner.cleanup()
+    await system.restart("edge_gateway")
+
+
+async def test_the_client_and_the_edge_agree(system: System, control_url: str) -> None:
+    environment = {
+        **os.environ,
+        "EDGE_URL": system.edge_url,
+        "ISSUER_URL": system.issuer_url,
+        "CONTROL_URL": control_url,
+    }
+    assert await _run(str(CHECKOUT / "deploy/local/npm.sh"), str(WEB), env=environment) == 0
+    code = await _run("npm", "run", "--silent", "-w", "@splits/chat-client", "test:edge", env=environment)
+    assert code == 0
+
+
+async def _run(*command: str, env: dict[str, str]) -> int:
+    process = await asyncio.create_subprocess_exec(*command, cwd=WEB, env=env)
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()

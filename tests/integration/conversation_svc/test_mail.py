@@ -1,0 +1,216 @@
+"""The mail about unread messages: from a send in message_svc to an SMTP server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from splits.chat.conversation.v1 import conversation_pb2 as pb
+from splits.chat.conversation.v1 import service_pb2 as rpc
+from splits.chat.message.v1 import service_pb2 as message_rpc
+
+from deploy.local.folders import CHECKOUT
+from servicekit.identity import ActingUser
+from tests.support.conversation_svc import ConversationService, new_person
+from tests.support.mail import Catcher, MailRoom, catching, mail_room
+from tests.support.message_svc import TIMEOUT, MessageService
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def catcher() -> Iterator[Catcher]:
+    with catching() as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def room(
+    service: ConversationService,
+    messages: MessageService,
+    amqp_url: str,
+    key_folder: Path,
+    catcher: Catcher,
+) -> AsyncIterator[MailRoom]:
+    async with mail_room(service, amqp_url, key_folder, messages.target, catcher.url) as opened:
+        yield opened
+
+
+async def two(service: ConversationService) -> tuple[ActingUser, ActingUser]:
+    """Two people with addresses."""
+    ada = new_person("recruiter", email="ada@example.com")
+    bob = new_person("candidate", email="bob@example.com")
+    await service.meet(ada, bob)
+    return ada, bob
+
+
+async def talking(service: ConversationService) -> tuple[ActingUser, ActingUser, str]:
+    """Two people in an accepted conversation of one message, which the recipient has not read."""
+    ada, bob = await two(service)
+    conversation = await service.start(ada, bob)
+    await service.accept(bob, conversation)
+    return ada, bob, conversation
+
+
+async def handled(room: MailRoom, conversation: str) -> None:
+    """All events have come and nothing waits."""
+    await eventually(lambda: room.due(conversation), until=lambda due: due == 0)
+
+
+async def test_an_unread_message_is_mailed_once_and_says_nothing_of_its_text(
+    service: ConversationService, room: MailRoom, catcher: Catcher
+) -> None:
+    _, _, conversation = await talking(service)
+    async with room.working():
+        await eventually(lambda: asyncio.sleep(0, catcher.letters))
+        await handled(room, conversation)
+    (letter,) = catcher.letters
+    assert letter["To"] == "bob@example.com"
+    assert letter["From"] == "Splits Network Chat <chat@example.com>"
+    assert letter["Subject"] == "You have an unread message"
+    assert letter["Message-ID"].endswith("@example.com>")
+    text, html = (part.get_content() for part in letter.iter_parts())
+    assert "Recruiter wrote to you" in text
+    for part in (text, html):
+        assert f"https://chat.example.com/c/{conversation}" in part
+        assert part.count("http") == 1
+        assert "hello" not in part
+
+
+async def test_a_request_is_mailed_about_as_one(
+    service: ConversationService, room: MailRoom, catcher: Catcher
+) -> None:
+    ada, bob = await two(service)
+    await service.start(ada, bob)
+    async with room.working():
+        await eventually(lambda: asyncio.sleep(0, catcher.letters))
+    assert [letter["Subject"] for letter in catcher.letters] == ["A message request waits for you"]
+
+
+async def test_what_is_read_muted_or_has_nowhere_to_go_is_not_mailed_about(
+    service: ConversationService, messages: MessageService, room: MailRoom, catcher: Catcher
+) -> None:
+    _, bob, read = await talking(service)
+    await messages.read(bob.user_id, read, 1)
+    _, bob, muted = await talking(service)
+    edge = messages.client()
+    flags = message_rpc.SetFlagsRequest(conversation_id=muted, muted=True)
+    await edge.call(edge.stub.SetFlags, flags, timeout=TIMEOUT, acting=bob)
+    ada, nowhere = new_person("recruiter"), new_person("candidate", email="not an address")
+    await service.meet(ada, nowhere)
+    without = await service.start(ada, nowhere)
+    async with room.working():
+        for conversation in (read, muted, without):
+            await handled(room, conversation)
+    assert catcher.letters == []
+
+
+async def test_one_mail_until_they_have_read(
+    service: ConversationService, messages: MessageService, room: MailRoom, catcher: Catcher
+) -> None:
+    ada, bob, conversation = await talking(service)
+    async with room.working():
+        await eventually(lambda: asyncio.sleep(0, catcher.letters))
+        await messages.send(ada.user_id, conversation, "second")
+        await eventually(
+            lambda: service.pool.fetchval(
+                "SELECT last_seq FROM mail_reminders WHERE conversation_id = $1", conversation
+            ),
+            until=lambda seq: seq == 2,
+        )
+        await handled(room, conversation)
+        assert len(catcher.letters) == 1
+        await messages.read(bob.user_id, conversation, 2)
+        await messages.send(ada.user_id, conversation, "third")
+        await eventually(lambda: asyncio.sleep(0, catcher.letters), until=lambda all: len(all) == 2)
+        await handled(room, conversation)
+    first, second = catcher.letters
+    assert first["Message-ID"] != second["Message-ID"]
+
+
+async def test_a_mail_that_the_server_would_not_take_yet_goes_out_once(
+    service: ConversationService, room: MailRoom, catcher: Catcher
+) -> None:
+    _, _, conversation = await talking(service)
+    catcher.answers += ["451 later"] * 4
+    async with room.working():
+        await eventually(lambda: asyncio.sleep(0, catcher.letters))
+        await handled(room, conversation)
+    assert len(catcher.letters) == 1
+
+
+async def test_a_mail_that_is_refused_for_good_is_let_go(
+    service: ConversationService, room: MailRoom, catcher: Catcher
+) -> None:
+    _, _, conversation = await talking(service)
+    catcher.answers += ["554 never"]
+    async with room.working():
+        await handled(room, conversation)
+    assert catcher.letters == []
+    assert catcher.answers == []
+
+
+async def test_a_worker_killed_once_the_mail_is_out_repeats_it_once_and_recognisably(
+    service: ConversationService, room: MailRoom, catcher: Catcher
+) -> None:
+    _, _, conversation = await talking(service)
+    environment = {name.upper(): str(value) for name, value in room.values.items()}
+    for _ in range(2):
+        worker = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.support.mail_worker",
+            room.consumer,
+            cwd=CHECKOUT,
+            env={**os.environ, **environment},
+        )
+        assert await worker.wait() == -9
+        await room.look_now()
+    async with room.working():  # the third does not try again
+        await handled(room, conversation)
+    first, second = catcher.letters
+    assert first["Message-ID"] == second["Message-ID"]
+
+
+async def test_two_workers_mail_each_person_once(
+    service: ConversationService, room: MailRoom, catcher: Catcher
+) -> None:
+    conversations = [(await talking(service))[2] for _ in range(8)]
+    async with room.working(workers=2):
+        for conversation in conversations:
+            await handled(room, conversation)
+    assert len(catcher.letters) == len({letter["Message-ID"] for letter in catcher.letters}) == 8
+
+
+async def test_without_mail_nothing_is_kept_pending(
+    service: ConversationService, room: MailRoom, catcher: Catcher
+) -> None:
+    _, _, conversation = await talking(service)
+    async with room.working(mail_enabled=False):
+        await eventually(
+            lambda: service.pool.fetchval("SELECT count(*) FROM consumed WHERE consumer = $1", room.consumer)
+        )
+        assert await room.due(conversation) is None
+    assert catcher.letters == []
+
+
+async def test_the_marketplace_tells_addresses_and_nobody_is_shown_them(
+    service: ConversationService, room: MailRoom, catcher: Catcher
+) -> None:
+    ada, bob = new_person("recruiter"), new_person("candidate")
+    profiles = [
+        pb.Profile(user_id=bob.user_id, display_name="Bob", role=pb.ROLE_CANDIDATE),
+    ]
+    request = rpc.UpsertProfilesRequest(profiles=profiles, emails={bob.user_id: "told@example.com"})
+    internal = service.client("ats_sync")
+    await internal.call(internal.stub.UpsertProfiles, request, timeout=TIMEOUT)
+    await service.meet(ada, bob)  # a token without an address takes none away
+    conversation = await service.start(ada, bob)
+    (seen,) = await service.get(ada, conversation)
+    assert "told@example.com" not in str(seen)
+    async with room.working():
+        await eventually(lambda: asyncio.sleep(0, catcher.to("told@example.com")))

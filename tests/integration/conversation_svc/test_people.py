@@ -1,0 +1,102 @@
+"""Profiles and connections: who people are, as tokens and the marketplace tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from splits.chat.conversation.v1 import conversation_pb2 as pb
+from splits.chat.conversation.v1 import service_pb2 as rpc
+from splits.chat.message.v1 import message_pb2
+
+from conversation_svc import store
+from servicekit.errors import ChatError, Reason
+from servicekit.identity import ActingUser
+from tests.support.conversation_svc import ConversationService, new_person
+from tests.support.message_svc import TIMEOUT, MessageService
+
+
+async def told_by_marketplace(service: ConversationService, method: str, request: Any) -> None:
+    client = service.client("ats_sync")
+    await client.call(getattr(client.stub, method), request, timeout=TIMEOUT)
+
+
+def profile(person: ActingUser, **fields: Any) -> pb.Profile:
+    return pb.Profile(**{"user_id": person.user_id, "role": pb.ROLE_CANDIDATE, **fields})
+
+
+async def test_people_whom_the_marketplace_told_of_can_be_written_to(service: ConversationService) -> None:
+    rita, cora = new_person(), new_person("candidate")
+    people = [profile(cora, display_name="Cora C."), profile(cora, display_name="Cora Candidate")]
+    await told_by_marketplace(service, "UpsertProfiles", rpc.UpsertProfilesRequest(profiles=people))
+
+    created = (await service.create(rita, cora)).created.conversation
+
+    assert created.participants[1].user.display_name == "Cora Candidate"
+
+
+async def test_a_profile_needs_a_role(service: ConversationService) -> None:
+    people = [profile(new_person()), profile(new_person(), role=pb.ROLE_UNSPECIFIED)]
+
+    with pytest.raises(ChatError) as refused:
+        await told_by_marketplace(service, "UpsertProfiles", rpc.UpsertProfilesRequest(profiles=people))
+
+    assert [violation.pointer for violation in refused.value.violations] == ["/profiles/1/role"]
+
+
+async def test_people_who_know_each_other_start_without_a_request(
+    service: ConversationService, messages: MessageService
+) -> None:
+    rita, cora = new_person(), new_person("candidate")
+    await service.meet(rita, cora)
+    request = rpc.ConnectPeopleRequest(user_id=cora.user_id, other_user_id=rita.user_id)
+    for _ in range(2):
+        await told_by_marketplace(service, "ConnectPeople", request)
+
+    one, two = [(await service.create(rita, cora, job)).created for job in ("job-1", "job-2")]
+
+    for created in (one, two):
+        assert created.conversation.state == message_pb2.CONVERSATION_STATE_ACTIVE
+        assert (await messages.send(cora.user_id, created.conversation.id, "c1")).stored.seq == 2
+    same = rpc.ConnectPeopleRequest(user_id=rita.user_id, other_user_id=rita.user_id)
+    with pytest.raises(ChatError) as refused:
+        await told_by_marketplace(service, "ConnectPeople", same)
+    assert [violation.pointer for violation in refused.value.violations] == ["/otherUserId"]
+
+
+async def test_a_profile_is_written_only_when_it_changed(service: ConversationService) -> None:
+    rita = new_person(org_name="Harbour")
+    written = "SELECT xmin::text FROM profiles WHERE user_id = $1"
+    await service.meet(rita)
+    before = await service.pool.fetchval(written, rita.user_id)
+    await service.meet(rita, rita)
+    assert await service.pool.fetchval(written, rita.user_id) == before
+
+    renamed = ActingUser(rita.user_id, "recruiter", display_name="R\0ita \ud800", org_name="Harbour")
+    response: rpc.SyncProfileResponse = await service.call("SyncProfile", rpc.SyncProfileRequest(), renamed)
+
+    assert response.profile.display_name == "Rita ?"
+    assert response.profile.org_name == "Harbour"
+    assert await service.pool.fetchval(written, rita.user_id) != before
+
+
+async def test_a_role_that_the_chat_does_not_know_is_forbidden(service: ConversationService) -> None:
+    with pytest.raises(ChatError) as refused:
+        await service.meet(ActingUser("somebody", "accountant"))
+
+    assert refused.value.reason is Reason.FORBIDDEN
+
+
+async def test_the_edge_does_not_speak_for_the_marketplace(service: ConversationService) -> None:
+    request = rpc.UpsertProfilesRequest(profiles=[profile(new_person())])
+
+    with pytest.raises(ChatError) as refused:
+        await service.call("UpsertProfiles", request, None)
+
+    assert refused.value.reason is Reason.FORBIDDEN
+
+
+async def test_every_named_query_fits_the_migrated_schema(service: ConversationService) -> None:
+    async with service.pool.acquire() as conn:
+        for query in store.q:
+            await conn.prepare(query.sql)

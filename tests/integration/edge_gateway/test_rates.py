@@ -1,0 +1,124 @@
+"""Rate limits: of one person and one kind, over all edges, told in headers; never in the way of a fault."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import orjson
+import pytest_asyncio
+from aiohttp import ClientSession
+
+from tests.support import contract
+from tests.support.edge import Edge, ask, problem, run_edge
+from tests.support.issuer import Issuer
+from tests.support.keys import Keys
+from tests.support.proxy import proxy_to
+from tests.support.rawsocket import frame
+from tests.support.sockets import WHERE, connect, enter, somebody
+
+SEND = f"/v1/conversations/{WHERE}/messages"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def edge(keys: Keys, redis_url: str, issuer: Issuer) -> AsyncIterator[Edge]:
+    limits = {
+        "rate_connect": "4/60",
+        "rate_read": "3/60",
+        "rate_send": "2/1",
+        "rate_other": "off",
+        "rate_frames": "3/60",
+    }
+    async with run_edge(keys, redis_url, issuer, **limits) as running:
+        yield running
+
+
+async def test_who_has_had_enough_is_told_when_to_come_back(http: ClientSession, edge: Edge) -> None:
+    token = edge.issuer.token(somebody())
+    for left in (2, 1, 0):
+        reply = await ask(http, edge, "GET", "/v1/me", token=token)
+        assert reply.status == 200
+        assert reply.headers["RateLimit-Policy"] == '"read";q=3;w=60'
+        assert reply.headers["RateLimit"].startswith(f'"read";r={left};t=')
+    refused = await ask(http, edge, "GET", "/v1/blocks", token=token)
+    assert problem(refused) == (429, "rate_limited")
+    assert 19_000 < refused.body["retryAfterMs"] <= 20_000
+    assert int(refused.headers["Retry-After"]) == 20
+    assert refused.body["retryable"] is True
+    assert refused.headers["RateLimit"].startswith('"read";r=0;t=')
+    # Neither another kind nor another person is touched.
+    assert (await ask(http, edge, "POST", SEND, token=token, json={})).status == 400
+    assert (await ask(http, edge, "GET", "/v1/me", token=edge.issuer.token(somebody()))).status == 200
+
+
+async def test_a_quota_comes_back(http: ClientSession, edge: Edge) -> None:
+    token = edge.issuer.token(somebody())
+    answers = [await ask(http, edge, "POST", SEND, token=token, json={}) for _ in range(8)]
+    refused = next(answer for answer in answers if answer.status == 429)
+    await asyncio.sleep(refused.body["retryAfterMs"] / 1000)
+    assert (await ask(http, edge, "POST", SEND, token=token, json={})).status == 400
+
+
+async def test_at_once_no_more_than_the_quota_passes(http: ClientSession, edge: Edge) -> None:
+    # Connections are made here, so that none is waited for below.
+    await asyncio.gather(*(ask(http, edge, "GET", "/v1/me", token=edge.issuer.token("w")) for _ in range(20)))
+    token = edge.issuer.token(somebody())
+    replies = await asyncio.gather(*(ask(http, edge, "GET", "/v1/me", token=token) for _ in range(20)))
+    assert sorted(reply.status for reply in replies) == [200] * 3 + [429] * 17
+
+
+async def test_what_is_off_carries_no_headers(http: ClientSession, edge: Edge) -> None:
+    token = edge.issuer.token(somebody())
+    reply = await ask(http, edge, "PUT", f"/v1/conversations/{WHERE}/read", token=token, json={})
+    assert reply.status == 400
+    assert "RateLimit" not in reply.headers
+
+
+async def test_the_headers_are_for_pages_too(http: ClientSession, edge: Edge) -> None:
+    reply = await ask(http, edge, "GET", "/v1/me", headers={"Origin": "https://splits.example"})
+    exposed = reply.headers["Access-Control-Expose-Headers"].split(", ")
+    assert {"RateLimit", "RateLimit-Policy", "Retry-After"} <= set(exposed)
+
+
+async def test_without_redis_nobody_is_refused_or_kept_waiting(
+    keys: Keys, redis_url: str, issuer: Issuer, http: ClientSession
+) -> None:
+    async with proxy_to(redis_url) as proxy, run_edge(keys, proxy.url, issuer, rate_read="1/600") as edge:
+        token = edge.issuer.token(somebody())
+        assert (await ask(http, edge, "GET", "/v1/me", token=token)).status == 200
+        assert (await ask(http, edge, "GET", "/v1/me", token=token)).status == 429
+        proxy.freeze()
+        started = time.monotonic()
+        for _ in range(20):
+            assert (await ask(http, edge, "GET", "/v1/me", token=token)).status == 200
+        assert time.monotonic() - started < 10
+
+
+async def test_who_opens_too_many_sockets_is_refused_before_the_upgrade(edge: Edge) -> None:
+    ada = somebody()
+    for _ in range(4):
+        (await enter(edge, ada)).abort()
+    refused = await connect(edge, ada)
+    assert (refused.status, refused.headers["ratelimit"].partition(";")[0]) == (429, '"connect"')
+    contract.check_problem(orjson.loads(refused.body))
+    assert int(refused.headers["retry-after"]) >= 1
+    assert (await enter(edge, somebody())).status == 101
+    assert edge.count("edge_handshakes_total", outcome="limited") == 1
+
+
+async def test_who_floods_a_socket_is_refused_frame_by_frame_and_then_closed(edge: Edge) -> None:
+    raw = await enter(edge, somebody())
+    other = await enter(edge, somebody())
+    ping = frame(orjson.dumps({"type": "message.send", "id": "1"}))
+    for many, code in ((3, "validation_failed"), (3, "rate_limited")):
+        for _ in range(many):
+            raw.send(ping)
+        for _ in range(many):
+            answer = await raw.json()
+            contract.check_frame(answer)
+            assert answer["problem"]["code"] == code
+    raw.send(ping)
+    assert await raw.close_code() == 4004
+    other.send(ping)
+    assert (await other.json())["problem"]["code"] == "validation_failed"

@@ -1,0 +1,181 @@
+"""Publishing to sockets through a real Redis."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+import orjson
+import pytest
+import redis.asyncio as redis
+
+from deploy.local.redis import Redis as RedisServer
+from servicekit.outbox.events import SinkUnavailable
+from servicekit.realtime import RealtimePublisher, channel, stream_key
+from tests.support.outbox import realtime_event, streamed
+from tests.support.proxy import proxy_to
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def user() -> str:
+    return f"user_{secrets.token_hex(6)}"
+
+
+async def test_an_event_is_in_the_stream_by_the_cursor_that_its_frame_carries(
+    redis_url: str, redis_client: redis.Redis, user: str
+) -> None:
+    publisher = RealtimePublisher(redis_url)
+    other = f"{user}-other"
+    event = realtime_event(user, seq=3, recipients=(user, other))
+    async with redis_client.pubsub(ignore_subscribe_messages=True) as listener:
+        await listener.subscribe(channel(user), channel(other))
+        assert await publisher.publish([event]) == {}
+        frames: dict[str, bytes] = {}
+        while len(frames) < 2:
+            message = await listener.get_message(timeout=30)
+            if message is not None:
+                frames[message["channel"].decode()] = message["data"]
+    for name in (user, other):
+        cursor, _, frame = frames[channel(name)].partition(b"\n")
+        entries: Any = await redis_client.xrange(stream_key(name))
+        ((entry, fields),) = entries
+        assert entry == cursor
+        assert fields == {
+            b"type": b"message.created",
+            b"eventId": str(event.event_id).encode(),
+            b"conversationId": str(event.conversation_id).encode(),
+            b"refs": b'{"seq":3}',
+            b"at": orjson.loads(frame)["occurredAt"].encode(),
+        }
+        assert orjson.loads(frame)["data"] == event.data
+    await publisher.close()
+
+
+async def test_the_stream_keeps_no_body(redis_url: str, redis_client: redis.Redis, user: str) -> None:
+    publisher = RealtimePublisher(redis_url)
+    await publisher.publish([realtime_event(user, data={"message": {"text": "secret words"}})])
+    entries = await redis_client.xrange(stream_key(user))
+    assert entries
+    assert "secret" not in repr(entries)
+    await publisher.close()
+
+
+async def test_events_stay_in_the_order_given(redis_url: str, redis_client: redis.Redis, user: str) -> None:
+    publisher = RealtimePublisher(redis_url, max_len=10_000)
+    events = [realtime_event(user, number) for number in range(2500)]  # several pipelines
+    await publisher.publish(events)
+    assert await streamed(redis_client, user) == [str(event.event_id) for event in events]
+    await publisher.close()
+
+
+async def test_a_stream_is_bounded_in_length(redis_url: str, redis_client: redis.Redis, user: str) -> None:
+    publisher = RealtimePublisher(redis_url, max_len=100)
+    events = [realtime_event(user, number) for number in range(1000)]
+    await publisher.publish(events)
+    kept = await streamed(redis_client, user)
+    assert 100 <= len(kept) <= 250  # Redis drops whole nodes, 100 entries unless configured
+    assert kept[-1] == str(events[-1].event_id)
+    await publisher.close()
+
+
+async def test_a_stream_is_bounded_in_age_and_goes_when_nothing_comes(
+    redis_url: str, redis_client: redis.Redis, user: str
+) -> None:
+    publisher = RealtimePublisher(redis_url, max_age_s=1)
+    await publisher.publish([realtime_event(user)])
+    assert 86_400 <= await redis_client.ttl(stream_key(user)) <= 86_401
+
+    async def publish_another() -> list[str]:
+        last = realtime_event(user)
+        await publisher.publish([last])
+        kept = await streamed(redis_client, user)
+        assert kept[-1] == str(last.event_id)
+        return kept
+
+    (first,) = await streamed(redis_client, user)
+    await eventually(publish_another, until=lambda kept: first not in kept)
+    await publisher.close()
+
+
+async def test_a_flushed_script_is_loaded_again(redis_server: RedisServer, user: str) -> None:
+    publisher = RealtimePublisher(redis_server.url)
+    client = redis.Redis.from_url(redis_server.url)
+    first, second = realtime_event(user), realtime_event(user)
+    await publisher.publish([first])
+    await client.script_flush()
+    await publisher.publish([second])
+    assert await streamed(client, user) == [str(first.event_id), str(second.event_id)]
+    await client.aclose()
+    await publisher.close()
+
+
+async def test_a_flushed_redis_takes_the_next_event(redis_server: RedisServer, user: str) -> None:
+    publisher = RealtimePublisher(redis_server.url)
+    client = redis.Redis.from_url(redis_server.url)
+    await publisher.publish([realtime_event(user)])
+    await client.flushall()
+    after = realtime_event(user)
+    assert await publisher.publish([after]) == {}
+    assert await streamed(client, user) == [str(after.event_id)]
+    await client.aclose()
+    await publisher.close()
+
+
+async def test_a_restarted_redis_takes_the_next_event(redis_server: RedisServer, user: str) -> None:
+    publisher = RealtimePublisher(redis_server.url)
+    await publisher.publish([realtime_event(user)])
+    redis_server.children.pop().kill()
+    with pytest.raises(SinkUnavailable):
+        await publisher.publish([realtime_event(user)])
+    await redis_server.start()
+    after = realtime_event(user)
+    assert await publisher.publish([after]) == {}  # the first after the restart, script and connection gone
+    client = redis.Redis.from_url(redis_server.url)
+    assert await streamed(client, user) == [str(after.event_id)]
+    await client.aclose()
+    await publisher.close()
+
+
+async def test_a_full_redis_is_away_rather_than_the_event_refused(
+    redis_server: RedisServer, user: str
+) -> None:
+    publisher = RealtimePublisher(redis_server.url)
+    client = redis.Redis.from_url(redis_server.url)
+    await client.config_set("maxmemory", "1mb")
+    with pytest.raises(SinkUnavailable):
+        await publisher.publish([realtime_event(user)])
+    await client.config_set("maxmemory", "0")
+    assert await publisher.publish([realtime_event(user)]) == {}
+    await client.aclose()
+    await publisher.close()
+
+
+async def test_a_redis_that_hangs_is_away_after_the_timeout(redis_url: str, user: str) -> None:
+    async with proxy_to(redis_url) as proxy:
+        publisher = RealtimePublisher(proxy.url, timeout_s=0.5)
+        await publisher.publish([realtime_event(user)])
+        proxy.freeze()
+        started = time.monotonic()
+        with pytest.raises(SinkUnavailable):
+            await publisher.publish([realtime_event(user)])
+        assert time.monotonic() - started < 20
+        await proxy.heal()
+        assert await publisher.publish([realtime_event(user)]) == {}
+        await publisher.close()
+
+
+async def test_only_the_event_is_refused_that_cannot_be_published(
+    redis_url: str, redis_client: redis.Redis, user: str
+) -> None:
+    publisher = RealtimePublisher(redis_url)
+    taken = f"{user}-taken"
+    await redis_client.set(stream_key(taken), "not a stream", ex=600)
+    good = realtime_event(user)
+    no_json = realtime_event(user, data={"text": "\ud800"})
+    no_stream = realtime_event(taken)
+    refused = await publisher.publish([no_json, no_stream, good])
+    assert set(refused) == {no_json.event_id, no_stream.event_id}
+    assert await streamed(redis_client, user) == [str(good.event_id)]
+    await publisher.close()

@@ -1,0 +1,169 @@
+"""One round: load, a fault in its midst, healing, quiet, and what the checker says then."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import aiohttp
+
+from deploy.local.folders import CHECKOUT
+from tests.ledger.check import View, Violation, check
+from tests.ledger.client import Plan, token
+from tests.ledger.faults import LONGEST_OUTAGE, Strike
+from tests.ledger.history import History, read_history
+from tests.ledger.journal import Follower
+from tests.ledger.person import AWAY, Edges, NotAnsweredError, Reader
+from tests.ledger.truth import Truth, read_truth
+from tests.ledger.world import World
+
+# The promise; and for what has no promise, far above what a loaded machine takes.
+CONVERGENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
+# Answers before a fault; while it lasts (RabbitMQ takes long to start and nobody waits for it); after it.
+BEFORE, MEANWHILE, AFTER = 60, 150, 40
+
+
+@dataclass
+class Round:
+    """What came of one."""
+
+    attempted: int = 0
+    acknowledged: int = 0
+    in_doubt: int = 0
+    violations: list[Violation] = field(default_factory=list)
+    send_seconds: list[float] = field(default_factory=list)
+    """Of each send's answered attempt."""
+    convergence: float = 0.0
+    """Seconds from healing and the end of the load to the first look that found nothing wrong."""
+    journal: Path = Path()
+
+
+async def play(
+    world: World, strike: Strike, name: str, seed: int, *, within: float = CONVERGENCE_SECONDS
+) -> Round:
+    """Plays a round; what is wrong after `within` seconds is a violation.
+
+    Raises AssertionError when the load itself does not come along.
+    """
+    chance = random.Random(seed)
+    plan = Plan(
+        journal=str(world.folder / f"{name}.jsonl"),
+        edges=world.edges,
+        issuer=world.system.issuer_url,
+        name=name,
+        seed=seed,
+    )
+    journal = Follower(Path(plan.journal))
+    async with _client(plan, world.folder / f"{name}.plan") as client:
+        await _reached(client, journal, "ready", 1)
+        await _reached(client, journal, "answer", journal.count("answer") + BEFORE)
+        await asyncio.sleep(chance.uniform(0, 0.2))  # a fault strikes at any moment
+        heal = await strike(world, chance)
+        await asyncio.sleep(chance.uniform(0, LONGEST_OUTAGE))
+        async with asyncio.TaskGroup() as group:
+            healing = group.create_task(heal())
+            enough = journal.count("answer") + MEANWHILE
+            while not healing.done() and journal.count("answer") < enough:
+                await asyncio.sleep(0.05)
+            await _reached(client, journal, "answer", journal.count("answer") + AFTER)
+            assert client.stdin is not None
+            client.stdin.write(b"quiesce\n")
+        began = time.monotonic()
+        await _reached(client, journal, "quiet", 1)
+        return await _judged(world, plan, journal, began, within)
+
+
+async def _judged(world: World, plan: Plan, journal: Follower, began: float, within: float) -> Round:
+    """Looks until nothing is wrong, or until it should long have been right."""
+    async with aiohttp.ClientSession() as http:
+        while True:
+            history = read_history(journal.look())
+            truth = await read_truth(world.admin_url, history.people)
+            await world.bus.look()
+            truth = replace(truth, told=frozenset(world.bus.heard))
+            views = await fresh_views(http, plan, history)
+            history = read_history(journal.look())
+            violations = check(history, truth, views)
+            passed = time.monotonic() - began
+            if not violations or passed > within:
+                return _summed(history, truth, violations, passed, Path(plan.journal))
+            await asyncio.sleep(0.2)
+
+
+async def fresh_views(http: aiohttp.ClientSession, plan: Plan, history: History) -> dict[str, View]:
+    """What each person sees who opens the chat now."""
+
+    async def one(user: str) -> View:
+        role = "candidate" if user.startswith(f"{plan.name}-c") else "recruiter"
+        bearer = await token(http, plan.issuer, user, role)
+        reader = Reader(http, Edges(plan.edges), user, bearer)
+        deadline = time.monotonic() + CONVERGENCE_SECONDS
+        while True:
+            try:
+                return await reader.view()
+            except (*AWAY, NotAnsweredError):
+                if time.monotonic() > deadline:
+                    raise
+                reader.edges.turn()
+                await asyncio.sleep(0.2)
+
+    people = sorted(history.people)
+    return dict(zip(people, await asyncio.gather(*map(one, people)), strict=True))
+
+
+def _summed(
+    history: History, truth: Truth, violations: list[Violation], convergence: float, journal: Path
+) -> Round:
+    actions = history.actions.values()
+    return Round(
+        attempted=len(actions),
+        acknowledged=sum(action.acknowledged for action in actions),
+        in_doubt=sum(action.doubts > 0 for action in actions),
+        violations=violations,
+        send_seconds=[action.seconds for action in history.of("send") if action.acknowledged],
+        convergence=convergence,
+        journal=journal,
+    )
+
+
+@asynccontextmanager
+async def _client(plan: Plan, path: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The load client's process, ended in any case."""
+    path.write_text(json.dumps(asdict(plan)))
+    log = path.with_suffix(".log")
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.ledger.client", str(path)),
+            cwd=CHECKOUT,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield process
+    except (AssertionError, ExceptionGroup) as error:
+        error.add_note(f"the end of {log}:\n{log.read_text()[-3000:]}")
+        raise
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def _reached(client: asyncio.subprocess.Process, journal: Follower, kind: str, count: int) -> None:
+    """Waits until the journal has that many entries of a kind."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while journal.count(kind) < count:
+        assert client.returncode is None, f"the client ended with {client.returncode}"
+        assert time.monotonic() < deadline, (
+            f"{journal.count(kind)} of {count} {kind} in {PATIENCE_SECONDS:g} s"
+        )
+        await asyncio.sleep(0.05)

@@ -1,0 +1,126 @@
+"""An SMTP server that keeps what it gets, and conversation_svc's worker on queues of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import email.policy
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import aio_pika
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from conversation_svc.consumers import MAIL_EVENTS
+from conversation_svc.settings import ConversationSettings
+from conversation_svc.worker import work
+from deploy.local.ports import LOOPBACK, free_port
+from servicekit.consumer import Subscription
+from tests.support.conversation_svc import ConversationService
+
+
+@dataclass
+class Catcher:
+    """What arrived. `answers` are given to the next mails instead of being taken."""
+
+    url: str
+    letters: list[EmailMessage] = field(default_factory=list)
+    answers: list[str] = field(default_factory=list)
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        if self.answers:
+            return self.answers.pop(0)
+        content = envelope.content
+        assert isinstance(content, bytes)
+        letter = email.message_from_bytes(content, policy=email.policy.default)
+        assert isinstance(letter, EmailMessage)
+        self.letters.append(letter)
+        return "250 OK"
+
+    def to(self, address: str) -> list[EmailMessage]:
+        """What arrived for somebody, in order."""
+        return [letter for letter in self.letters if letter["To"] == address]
+
+
+@contextmanager
+def catching() -> Iterator[Catcher]:
+    """A catcher at work."""
+    port = free_port()
+    catcher = Catcher(f"smtp://{LOOPBACK}:{port}")
+    controller = Controller(catcher, hostname=LOOPBACK, port=port)
+    controller.start()
+    try:
+        yield catcher
+    finally:
+        controller.stop()
+
+
+@dataclass
+class MailRoom:
+    """The worker's settings and its own queues, which are there before it runs."""
+
+    service: ConversationService
+    consumer: str
+    values: dict[str, Any]
+
+    @asynccontextmanager
+    async def working(self, workers: int = 1, **settings: object) -> AsyncIterator[None]:
+        """Workers, stopped in good order at the end."""
+        stop = asyncio.Event()
+        chosen = ConversationSettings(**{**self.values, **settings})
+        tasks = [asyncio.create_task(work(chosen, stop, consumer_name=self.consumer)) for _ in range(workers)]
+        try:
+            yield
+        finally:
+            stop.set()
+            await asyncio.gather(*tasks)
+
+    async def due(self, conversation: str) -> int | None:
+        """How many wait to be reminded; None when nothing is known of the conversation."""
+        row = await self.service.pool.fetchrow(
+            "SELECT count(*) AS known, count(due_at) AS due FROM mail_reminders WHERE conversation_id = $1",
+            conversation,
+        )
+        assert row is not None
+        return row["due"] if row["known"] else None
+
+    async def look_now(self) -> None:
+        """Ends all leases and waits."""
+        await self.service.pool.execute("UPDATE mail_reminders SET due_at = now() WHERE due_at IS NOT NULL")
+
+
+@asynccontextmanager
+async def mail_room(
+    service: ConversationService, amqp_url: str, keys: Path, message_svc_target: str, smtp_url: str
+) -> AsyncIterator[MailRoom]:
+    """Queues of its own, deleted in the end; nothing waits before a mail."""
+    consumer = f"mail_{secrets.token_hex(5)}"
+    subscription = Subscription("conversation_svc", consumer, MAIL_EVENTS)
+    values = {
+        "database_url": await service.database.url("conversation_svc"),
+        "amqp_url": amqp_url,
+        "service_key_file": keys / "conversation_svc.pem",
+        "service_trust_file": keys / "trust.json",
+        "message_svc_target": message_svc_target,
+        "mail_enabled": True,
+        "smtp_url": smtp_url,
+        "unread_mail_delay_seconds": 0,
+        "mail_poll_seconds": 0.1,
+        "mail_retry_seconds": 0.2,
+        "public_url": "https://chat.example.com/c/{conversationId}",
+        "mail_from": "chat@example.com",
+    }
+    connection = await aio_pika.connect(amqp_url)
+    async with connection:
+        channel = await connection.channel()
+        await subscription.declare(channel)
+        yield MailRoom(service, consumer, values)
+        names = {subscription.queue, subscription.dead_queue}
+        for name in names | {subscription.retry_queue(number) for number in (1, 2, 3)}:
+            await channel.queue_delete(name)

@@ -1,0 +1,151 @@
+"""message_svc in this process, over real gRPC, Postgres, Redis and RabbitMQ."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import asyncpg
+from splits.chat.message.v1 import message_pb2 as pb
+from splits.chat.message.v1 import service_pb2 as rpc
+from splits.chat.message.v1 import service_pb2_grpc
+
+from message_svc.app import MessageApp, migrate
+from message_svc.settings import MessageSettings
+from servicekit.grpc_client import ServiceClient
+from servicekit.identity import ActingUser, Signer, write_keys
+from tests.support.backing import MakeDatabase, TestDatabase
+
+CALLERS = {
+    "edge_gateway": "edge",
+    "conversation_svc": "conversation_svc",
+    "message_svc": "message_svc",
+    "ats_sync": "internal",
+}
+TIMEOUT = 30.0
+
+if TYPE_CHECKING:  # the stubs alone know the asynchronous flavour
+    Stub: TypeAlias = service_pb2_grpc.MessageServiceAsyncStub
+
+
+@dataclass
+class MessageService:
+    """The running service and its callers."""
+
+    app: MessageApp
+    database: TestDatabase
+    keys: Path
+    target: str
+    _clients: dict[str, ServiceClient[Stub]] = field(default_factory=dict)
+    _signers: dict[str, Signer] = field(default_factory=dict)
+
+    @property
+    def pool(self) -> asyncpg.Pool:
+        """The service's own pool: its tables by their plain names."""
+        return self.app.pool
+
+    def signer(self, service: str) -> Signer:
+        """The signer of a caller named in CALLERS; one each, since it caches what it signs."""
+        if service not in self._signers:
+            self._signers[service] = Signer.from_file(service, self.keys / f"{service}.pem")
+        return self._signers[service]
+
+    def client(self, service: str = "edge_gateway") -> ServiceClient[Stub]:
+        """A client of the caller's, kept for the life of the service."""
+        if service not in self._clients:
+            self._clients[service] = ServiceClient(
+                self.target, service_pb2_grpc.MessageServiceStub, self.signer(service)
+            )
+        return self._clients[service]
+
+    async def apply(self, *gates: pb.Gate) -> list[rpc.HeldGate]:
+        """Pushes gates as conversation_svc does."""
+        client = self.client("conversation_svc")
+        request = rpc.ApplyGatesRequest(gates=gates)
+        response = await client.call(client.stub.ApplyGates, request, timeout=TIMEOUT)
+        return list(response.held)
+
+    async def open(
+        self, gate: pb.Gate, sender: str, text: str = "hello", client_id: str = "first"
+    ) -> rpc.OpenConversationResponse:
+        """Opens a conversation as conversation_svc does."""
+        client = self.client("conversation_svc")
+        message = pb.NewMessage(client_message_id=client_id, text=text)
+        request = rpc.OpenConversationRequest(gate=gate, first_message=message)
+        return await client.call(
+            client.stub.OpenConversation, request, timeout=TIMEOUT, acting=ActingUser(sender, "recruiter")
+        )
+
+    def new_send(self, sender: str, conversation_id: str, client_id: str, text: str = "hello") -> rpc.Send:
+        """One send of the edge."""
+        return rpc.Send(
+            acting_user=self.signer("edge_gateway").assertion(ActingUser(sender, "recruiter")),
+            conversation_id=conversation_id,
+            message=pb.NewMessage(client_message_id=client_id, text=text),
+        )
+
+    async def send_batch(self, *sends: rpc.Send) -> list[rpc.SendOutcome]:
+        """Sends a batch as the edge does."""
+        client = self.client()
+        request = rpc.SendMessagesRequest(sends=sends)
+        response = await client.call(client.stub.SendMessages, request, timeout=TIMEOUT)
+        return list(response.outcomes)
+
+    async def send(
+        self, sender: str, conversation_id: str, client_id: str, text: str = "hello"
+    ) -> rpc.SendOutcome:
+        """Sends one message as the edge does."""
+        return (await self.send_batch(self.new_send(sender, conversation_id, client_id, text)))[0]
+
+    async def view(self, user_id: str, conversation_id: str) -> pb.MemberView | None:
+        """The person's view of a conversation, or None."""
+        client = self.client()
+        request = rpc.GetMemberViewsRequest(conversation_ids=[conversation_id])
+        response = await client.call(
+            client.stub.GetMemberViews, request, timeout=TIMEOUT, acting=ActingUser(user_id, "recruiter")
+        )
+        return response.views[0] if response.views else None
+
+    async def read(self, user_id: str, conversation_id: str, seq: int) -> rpc.MarkReadResponse:
+        """Moves the person's read pointer."""
+        client = self.client()
+        request = rpc.MarkReadRequest(conversation_id=conversation_id, last_read_seq=seq)
+        return await client.call(
+            client.stub.MarkRead, request, timeout=TIMEOUT, acting=ActingUser(user_id, "recruiter")
+        )
+
+    async def close(self) -> None:
+        """Stops the service and its clients."""
+        for client in self._clients.values():
+            await client.close()
+        await self.app.stop()
+
+
+@asynccontextmanager
+async def run_message_service(
+    make_database: MakeDatabase, redis_url: str, amqp_url: str, keys: Path, **settings: object
+) -> AsyncIterator[MessageService]:
+    """A service on a database of its own; `settings` override the defaults of `MessageSettings`."""
+    database = await make_database()
+    write_keys(keys, CALLERS)
+    values = MessageSettings(
+        database_url=await database.url("message_svc"),
+        redis_url=redis_url,
+        amqp_url=amqp_url,
+        grpc_port=0,
+        service_key_file=keys / "message_svc.pem",
+        service_trust_file=keys / "trust.json",
+        message_hash_key="a test key of sixteen bytes or more",
+        **settings,  # type: ignore[arg-type]
+    )
+    await migrate(values)
+    app = MessageApp(values)
+    port = await app.start()
+    service = MessageService(app, database, keys, f"127.0.0.1:{port}")
+    try:
+        yield service
+    finally:
+        await service.close()

@@ -1,0 +1,122 @@
+"""Both services behind one real gRPC server with the real interceptors: each RPC answers as the test says.
+
+For what real services do only when they are at fault; the edge with the real ones is tested end to end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+from splits.chat.conversation.v1 import conversation_pb2 as conversation_pb
+from splits.chat.conversation.v1 import service_pb2 as conversation_rpc
+from splits.chat.conversation.v1 import service_pb2_grpc as conversation_grpc
+from splits.chat.message.v1 import message_pb2 as message_pb
+from splits.chat.message.v1 import service_pb2 as message_rpc
+from splits.chat.message.v1 import service_pb2_grpc as message_grpc
+
+from edge_gateway.views import ROLES
+from servicekit.errors import ChatError, Reason
+from servicekit.grpc_server import GrpcServer
+from servicekit.identity import ActingUser, current_caller
+from servicekit.identity import acting_user as current_user
+from servicekit.settings import GrpcServerSettings
+from tests.support.keys import Keys
+
+Answer = Callable[[Any, ActingUser | None], Any]
+"""From the request and the person it is for, to the response; may be asynchronous, may raise ChatError."""
+
+SERVICES = ("splits.chat.conversation.v1.ConversationService", "splits.chat.message.v1.MessageService")
+_ROLES = {name: number for number, name in ROLES.items()}
+
+
+class Scripted:
+    """`answers` by RPC name; `calls` are the names of those that were made; GetMessages shows `messages`."""
+
+    def __init__(self) -> None:
+        self.messages: dict[tuple[str, int], message_pb.Message] = {}
+        self.answers: dict[str, Answer] = {
+            "SyncProfile": _profile,
+            "GetUnread": lambda _request, _user: message_rpc.GetUnreadResponse(
+                unread=message_pb.UnreadTotals()
+            ),
+            "GetWatchList": lambda _request, _user: message_rpc.GetWatchListResponse(),
+            "GetMessages": self._messages,
+            "GetSettings": lambda _request, _user: conversation_rpc.GetSettingsResponse(
+                settings=conversation_rpc.Settings(read_receipts=True, typing_indicators=True, presence=True)
+            ),
+        }
+        self.calls: list[str] = []
+
+    def keep(self, *messages: message_pb.Message) -> None:
+        """What GetMessages shows from now on."""
+        self.messages |= {(each.conversation_id, each.seq): each for each in messages}
+
+    def _messages(self, request: Any, _user: ActingUser | None) -> message_rpc.GetMessagesResponse:
+        found = [self.messages.get((ref.conversation_id, ref.seq)) for ref in request.refs]
+        return message_rpc.GetMessagesResponse(messages=[each for each in found if each is not None])
+
+    async def answer(self, name: str, request: Any) -> Any:
+        """What the RPC of that name does."""
+        self.calls.append(name)
+        assert current_caller().kind == "edge"
+        user = None if name == "SendMessages" else current_user()
+        if name not in self.answers:
+            raise ChatError(Reason.INTERNAL, f"the test has no answer for {name}")
+        outcome = self.answers[name](request, user)
+        return await outcome if isinstance(outcome, Awaitable) else outcome
+
+
+def _profile(_request: Any, user: ActingUser | None) -> conversation_rpc.SyncProfileResponse:
+    assert user is not None
+    profile = conversation_pb.Profile(
+        user_id=user.user_id,
+        display_name=user.display_name,
+        role=_ROLES[user.role],  # type: ignore[arg-type]
+    )
+    return conversation_rpc.SyncProfileResponse(profile=profile)
+
+
+def _servicer(base: type[Any], scripted: Scripted) -> Any:
+    def method(name: str) -> Any:
+        async def handle(_self: Any, request: Any, _context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            return await scripted.answer(name, request)
+
+        return handle
+
+    names = [name for name in vars(base) if name[0].isupper()]
+    return type("ScriptedServicer", (base,), {name: method(name) for name in names})()
+
+
+@asynccontextmanager
+async def serve_scripted(keys: Keys, port: int = 0) -> AsyncIterator[tuple[Scripted, str]]:
+    """The running server and its target."""
+    scripted = Scripted()
+
+    def add(server: grpc.aio.Server) -> None:
+        conversation_grpc.add_ConversationServiceServicer_to_server(
+            _servicer(conversation_grpc.ConversationServiceServicer, scripted), server
+        )
+        message_grpc.add_MessageServiceServicer_to_server(
+            _servicer(message_grpc.MessageServiceServicer, scripted), server
+        )
+
+    server = GrpcServer(
+        settings=GrpcServerSettings(grpc_port=port, grpc_drain_seconds=0.0),
+        trust=keys.trust(),
+        add_servicers=add,
+        service_names=SERVICES,
+    )
+    bound = await server.start()
+    try:
+        yield scripted, f"127.0.0.1:{bound}"
+    finally:
+        await server.drain()
+
+
+async def never() -> Any:
+    """An answer that does not come."""
+    await asyncio.Event().wait()

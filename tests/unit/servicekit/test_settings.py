@@ -1,0 +1,41 @@
+"""Settings come from the environment and keep secrets to themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from servicekit.settings import ServiceSettings
+
+
+def test_every_setting_has_a_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ServiceSettings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    settings = ServiceSettings()
+    assert settings.grpc_max_receive_bytes == 4 * 1024 * 1024
+    assert settings.otel_exporter_otlp_endpoint is None
+
+
+def test_a_variable_is_the_upper_case_name_of_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRPC_PORT", "6001")
+    monkeypatch.setenv("SERVICE_KEY_FILE", "/run/keys/me.pem")
+    monkeypatch.setenv("GRPC_REFLECTION", "false")
+    settings = ServiceSettings()
+    assert (settings.grpc_port, settings.service_key_file) == (6001, Path("/run/keys/me.pem"))
+    assert not settings.grpc_reflection
+
+
+def test_passwords_do_not_show_in_a_representation() -> None:
+    secret = "postgresql://me:hunter2@db/chat"
+    settings = ServiceSettings(database_url=secret, redis_url=secret, amqp_url=secret)
+    assert "hunter2" not in repr(settings) + str(settings)
+
+
+def test_a_value_that_is_not_valid_is_named_and_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRPC_PORT", "hunter2")
+    with pytest.raises(ValidationError) as caught:
+        ServiceSettings()
+    assert "grpc_port" in str(caught.value)
+    assert "hunter2" not in str(caught.value)

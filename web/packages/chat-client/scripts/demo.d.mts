@@ -1,0 +1,2 @@
+export const DEMO_BUNDLE: string;
+export function bundleForDemo(): Promise<string>;

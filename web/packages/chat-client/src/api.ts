@@ -1,0 +1,169 @@
+import { delayBefore, pause } from './backoff.js';
+import { ChatProblem, UnauthorizedError } from './problem.js';
+import type {
+  Context,
+  Conversation,
+  FolderName,
+  Me,
+  Message,
+  MessagePage,
+  Page,
+  ReadMark,
+  WatchItem,
+} from './types.js';
+
+const TIMEOUT_MS = 15_000;
+
+/** Returns a token of the signed-in person; `forceRefresh`: not one that was returned before. */
+export type GetToken = (options: { forceRefresh: boolean }) => Promise<string>;
+
+export interface NewMessage {
+  clientMessageId: string;
+  text: string;
+  replyToId?: string;
+}
+
+interface RequestOptions {
+  /** How often in all, while the answer is worth repeating. */
+  attempts?: number;
+  /** Outlives the page. */
+  keepalive?: boolean;
+}
+
+const in_ = (id: string) => `/conversations/${encodeURIComponent(id)}`;
+
+/** The routes of the contract. All throw ChatProblem, or UnauthorizedError when there is no session. */
+export class Api {
+  private refreshing: Promise<string> | null = null;
+
+  constructor(
+    private readonly baseUrl: string,
+    private readonly getToken: GetToken,
+    private readonly fetchIt: typeof fetch,
+    private readonly onUnauthorized: () => void,
+  ) {}
+
+  /** A fresh token; those who ask meanwhile share it. */
+  refreshToken(): Promise<string> {
+    this.refreshing ??= this.token(true).finally(() => {
+      this.refreshing = null;
+    });
+    return this.refreshing;
+  }
+
+  async token(forceRefresh = false): Promise<string> {
+    try {
+      return await this.getToken({ forceRefresh });
+    } catch (error) {
+      if (error instanceof UnauthorizedError) {
+        this.onUnauthorized();
+        throw error;
+      }
+      throw new ChatProblem({ code: 'network', detail: 'No token could be had.' });
+    }
+  }
+
+  async request<T>(method: string, path: string, body?: unknown, options: RequestOptions = {}): Promise<T> {
+    const { attempts = 3, keepalive = false } = options;
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        let response = await this.attempt(method, path, body, await this.token(), keepalive);
+        if (response.status === 401) {
+          response = await this.attempt(method, path, body, await this.refreshToken(), keepalive);
+          if (response.status === 401) {
+            this.onUnauthorized(); // a fresh token is refused, too
+            throw new UnauthorizedError('The token was refused.');
+          }
+        }
+        if (!response.ok) throw await ChatProblem.of(response);
+        return (response.status === 204 ? null : await response.json()) as T;
+      } catch (error) {
+        if (!(error instanceof ChatProblem && error.retryable) || attempt + 1 >= attempts) throw error;
+        await pause(error.retryAfterMs ?? delayBefore(attempt));
+      }
+    }
+  }
+
+  private async attempt(
+    method: string,
+    path: string,
+    body: unknown,
+    token: string,
+    keepalive: boolean,
+  ): Promise<Response> {
+    const headers: Record<string, string> = { Authorization: `Bearer ${token}` };
+    if (body !== undefined) headers['Content-Type'] = 'application/json';
+    const given = new AbortController();
+    const timer = setTimeout(() => given.abort(), TIMEOUT_MS);
+    try {
+      return await this.fetchIt(`${this.baseUrl}/v1${path}`, {
+        method,
+        headers,
+        keepalive,
+        signal: given.signal,
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+    } catch {
+      throw new ChatProblem({ code: 'network', detail: 'The service cannot be reached.' });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  me = () => this.request<Me>('GET', '/me');
+
+  conversation = (id: string) => this.request<Conversation>('GET', in_(id));
+
+  folder(name: FolderName, limit: number, cursor: string | null) {
+    const from = cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`;
+    return this.request<Page<Conversation>>('GET', `/conversations?folder=${name}&limit=${limit}${from}`);
+  }
+
+  watchList(cursor: string | null) {
+    const from = cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`;
+    return this.request<Page<WatchItem>>('GET', `/watch-list?limit=100${from}`);
+  }
+
+  messages(id: string, limit: number, beforeSeq?: number) {
+    const before = beforeSeq === undefined ? '' : `&beforeSeq=${beforeSeq}`;
+    return this.request<MessagePage>('GET', `${in_(id)}/messages?limit=${limit}${before}`);
+  }
+
+  changes(id: string, after: number, limit: number) {
+    return this.request<{ items: Message[] }>('GET', `${in_(id)}/changes?after=${after}&limit=${limit}`);
+  }
+
+  /** One attempt: the outbox repeats it. */
+  send(id: string, message: NewMessage) {
+    return this.request<Message>('POST', `${in_(id)}/messages`, message, { attempts: 1 });
+  }
+
+  start(recipientId: string, context: Context | undefined, message: NewMessage) {
+    const body = { recipientId, ...(context && { context }), message };
+    return this.request<{ conversation: Conversation; message: Message }>('POST', '/conversations', body);
+  }
+
+  edit(id: string, messageId: string, text: string) {
+    return this.request<Message>('PATCH', `${in_(id)}/messages/${encodeURIComponent(messageId)}`, { text });
+  }
+
+  redact(id: string, messageId: string) {
+    return this.request<Message | null>('DELETE', `${in_(id)}/messages/${encodeURIComponent(messageId)}`);
+  }
+
+  read(id: string, lastReadSeq: number, keepalive: boolean) {
+    return this.request<ReadMark>('PUT', `${in_(id)}/read`, { lastReadSeq }, { keepalive });
+  }
+
+  answer(id: string, verb: 'accept' | 'decline' | 'withdraw', body: object = {}) {
+    return this.request<Conversation>('POST', `${in_(id)}/${verb}`, body);
+  }
+
+  setFlags(id: string, flags: { muted?: boolean; archived?: boolean }) {
+    return this.request<Conversation>('PATCH', in_(id), flags);
+  }
+
+  setBlocked(userId: string, blocked: boolean) {
+    return this.request<null>(blocked ? 'PUT' : 'DELETE', `/blocks/${encodeURIComponent(userId)}`);
+  }
+}

@@ -1,0 +1,58 @@
+// Read marks: shown at once, told to the service after a while, or when the page goes.
+
+import type { Api } from './api.js';
+import { type Entries, ignoreProblem } from './entries.js';
+import { withRead } from './entry.js';
+import type { Unread } from './types.js';
+
+const DELAY_MS = 2_000;
+
+export class Reads {
+  private readonly waiting = new Map<string, number>();
+  private timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    private readonly api: Api,
+    private readonly entries: Entries,
+    private readonly onTotals: (unread: Unread) => void,
+  ) {}
+
+  /** Read up to `seq`. */
+  mark(id: string, seq: number): void {
+    const entry = this.entries.get(id);
+    if (entry.view === null || seq <= Math.max(entry.view.lastReadSeq, entry.reading)) return;
+    this.entries.update(id, (each) => ({ ...each, reading: seq }));
+    this.waiting.set(id, seq);
+    this.timer ??= setTimeout(() => void this.flush(), DELAY_MS);
+  }
+
+  /** Tells what waits; `keepalive`: although the page goes. */
+  async flush(keepalive = false): Promise<void> {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    const marks = [...this.waiting];
+    this.waiting.clear();
+    await Promise.all(marks.map(([id, seq]) => this.tell(id, seq, keepalive).catch(ignoreProblem)));
+  }
+
+  clear(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.waiting.clear();
+  }
+
+  private async tell(id: string, seq: number, keepalive: boolean): Promise<void> {
+    try {
+      const mark = await this.api.read(id, seq, keepalive);
+      this.entries.update(id, (entry) =>
+        entry.view === null ? entry : withRead(entry, mark.lastReadSeq, this.entries.me),
+      );
+      this.onTotals(mark.unread);
+    } catch (error) {
+      // Told again with the next welcome, unless something later was read meanwhile.
+      if ((error as { retryable?: boolean }).retryable && !this.waiting.has(id)) this.waiting.set(id, seq);
+      else this.entries.update(id, (entry) => (entry.reading === seq ? { ...entry, reading: 0 } : entry));
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,232 @@
+import fc from 'fast-check';
+import { afterEach, expect, test } from 'vitest';
+import type { ChatClient, ChatConversation } from '../../src/index.js';
+import { control, EDGE, open, type Person, person, until } from './people.js';
+
+afterEach(() => {
+  for (const client of open.splice(0)) client.disconnect();
+});
+
+const texts = (talk: ChatConversation) => talk.getSnapshot().messages.map((each) => each.text);
+const view = (talk: ChatConversation) => talk.getSnapshot().conversation;
+const loadAll = (client: ChatClient) =>
+  Promise.all(Object.values(client.conversations).map((each) => each.load()));
+
+/** An accepted conversation, open on both sides. */
+async function talking(): Promise<[Person, Person, ChatConversation, ChatConversation]> {
+  const [rita, carl] = [await person('recruiter'), await person('candidate')];
+  await Promise.all([loadAll(rita.client), loadAll(carl.client)]);
+  const hers = await rita.client.start({ recipientId: carl.userId, text: 'hello' });
+  const his = carl.client.conversation(hers.id);
+  await Promise.all([hers.load(), his.load()]);
+  await his.accept();
+  await until(() => view(hers)?.state === 'active');
+  return [rita, carl, hers, his];
+}
+
+/** What a fresh device shows. */
+async function fresh(who: Person, id: string) {
+  const client = who.again();
+  client.connect();
+  await until(() => client.state.getSnapshot().phase === 'live');
+  await loadAll(client);
+  await client.conversation(id).load();
+  const { conversation, messages, hasOlder } = client.conversation(id).getSnapshot();
+  const lists = Object.values(client.conversations).map((each) => each.getSnapshot().items);
+  const result = { conversation, messages, hasOlder, lists, unread: client.unread.getSnapshot() };
+  client.disconnect();
+  return result;
+}
+
+function shown(client: ChatClient, id: string) {
+  const { conversation, messages, hasOlder } = client.conversation(id).getSnapshot();
+  const lists = Object.values(client.conversations).map((each) => each.getSnapshot().items);
+  // What failed on this device another one cannot know.
+  const known = messages.filter((each) => each.status !== 'failed');
+  return { conversation, messages: known, hasOlder, lists, unread: client.unread.getSnapshot() };
+}
+
+async function equalsFresh(who: Person, id: string): Promise<void> {
+  const expected = await fresh(who, id);
+  await until(() => JSON.stringify(shown(who.client, id)) === JSON.stringify(expected), 20_000).catch(() => {
+    expect(shown(who.client, id)).toEqual(expected);
+  });
+}
+
+test('the edge offers every route and frame that the client uses', async () => {
+  const openapi = (await (await fetch(`${EDGE}/openapi.json`)).json()) as { paths: Record<string, object> };
+  const has = (path: string) => Object.keys(openapi.paths[path] ?? {});
+  const routes: Record<string, string[]> = {
+    '/v1/me': ['get'],
+    '/v1/conversations': ['get', 'post'],
+    '/v1/conversations/{id}': ['get', 'patch'],
+    '/v1/conversations/{id}/accept': ['post'],
+    '/v1/conversations/{id}/decline': ['post'],
+    '/v1/conversations/{id}/withdraw': ['post'],
+    '/v1/conversations/{id}/messages': ['get', 'post'],
+    '/v1/conversations/{id}/messages/{messageId}': ['patch', 'delete'],
+    '/v1/conversations/{id}/changes': ['get'],
+    '/v1/conversations/{id}/read': ['put'],
+    '/v1/watch-list': ['get'],
+    '/v1/blocks/{userId}': ['put', 'delete'],
+  };
+  for (const [path, methods] of Object.entries(routes))
+    expect(has(path)).toEqual(expect.arrayContaining(methods));
+  const asyncapi = await (await fetch(`${EDGE}/asyncapi.json`)).text();
+  for (const type of [
+    'message.updated',
+    'conversation.updated',
+    'read.receipt',
+    'block.created',
+    'auth.refresh',
+  ]) {
+    expect(asyncapi).toContain(`"${type}"`);
+  }
+});
+
+test('a request is answered, and both sides write and read', async () => {
+  const [rita, carl, hers, his] = await talking();
+  expect(carl.client.conversations.inbox.getSnapshot().items.map((each) => each.id)).toEqual([his.id]);
+  const key = hers.send('how are you?');
+  await until(() => texts(his).includes('how are you?'));
+  expect(view(his)?.unreadCount).toBe(2);
+  expect(carl.client.unread.getSnapshot()).toEqual({ messages: 2, conversations: 1, requests: 0 });
+  his.markRead();
+  expect(view(his)?.unreadCount).toBe(0);
+  await until(() => hers.getSnapshot().messages.some((each) => each.key === key && each.status === 'read'));
+  his.send('fine');
+  await until(() => texts(hers).includes('fine'));
+  await until(() => rita.client.unread.getSnapshot().messages === 1);
+  await equalsFresh(rita, hers.id);
+  await equalsFresh(carl, hers.id);
+});
+
+test('edits, redactions, mute, archive, decline and blocks leave what a fresh device shows', async () => {
+  const [rita, carl, hers, his] = await talking();
+  for (const text of ['one', 'two', 'three']) hers.send(text);
+  await until(() => texts(his).length === 4);
+  const stored = hers.getSnapshot().messages;
+  await hers.edit(stored[1]?.id as string, 'ONE https://example.com/');
+  await hers.redact(stored[2]?.id as string);
+  await until(() => texts(his).join() === 'hello,ONE https://example.com/,,three');
+  await his.setMuted(true);
+  await his.setArchived(true);
+  expect(carl.client.conversations.archived.getSnapshot().items.map((each) => each.id)).toEqual([his.id]);
+  hers.send('stays archived, being muted');
+  await until(() => texts(his).length === 5);
+  await equalsFresh(carl, his.id);
+  await his.setMuted(false);
+  hers.send('comes back');
+  await until(() => carl.client.conversations.inbox.getSnapshot().items.length === 1);
+  await carl.client.block(rita.userId);
+  const refused = hers.send('undeliverable');
+  await until(() => hers.getSnapshot().messages.some((each) => each.status === 'failed'));
+  expect(hers.getSnapshot().messages.at(-1)?.problem?.code).toBe('undeliverable');
+  await equalsFresh(carl, his.id);
+  await carl.client.unblock(rita.userId);
+  hers.retry(refused);
+  await until(() => texts(his).includes('undeliverable'));
+  const stranger = await person('recruiter');
+  const asked = await stranger.client.start({ recipientId: carl.userId, text: 'and I?' });
+  await until(() => carl.client.unread.getSnapshot().requests === 1);
+  await carl.client.conversation(asked.id).decline();
+  await until(() => carl.client.unread.getSnapshot().requests === 0);
+  await equalsFresh(rita, hers.id);
+  await equalsFresh(carl, his.id);
+});
+
+test('a token that ends soon is renewed over the open socket', async () => {
+  const { client } = await person('recruiter', 8);
+  const acks: string[] = [];
+  client.on('frame', ({ type }) => type === 'ack' && acks.push(type));
+  await until(() => acks.length >= 2);
+  expect(client.state.getSnapshot().counts).toMatchObject({ connects: 1, losses: 0 });
+});
+
+test('after the edge was killed everything arrives once and in order, and the stores are the truth', async () => {
+  const [rita, carl, hers, his] = await talking();
+  await control('kill');
+  await until(() => rita.client.state.getSnapshot().phase === 'reconnecting');
+  const keys = ['first', 'second', 'third'].map((text) => hers.send(text));
+  expect(
+    hers
+      .getSnapshot()
+      .messages.slice(-3)
+      .map((each) => each.key),
+  ).toEqual(keys);
+  await control('start');
+  await until(() => hers.getSnapshot().messages.filter((each) => each.status === 'sent').length >= 4);
+  await until(() => texts(his).join() === 'hello,first,second,third');
+  const { counts } = carl.client.state.getSnapshot();
+  expect(counts.connects).toBeGreaterThanOrEqual(2);
+  expect(counts.resumed + counts.resyncs).toBeGreaterThanOrEqual(1);
+  await equalsFresh(rita, hers.id);
+  await equalsFresh(carl, his.id);
+});
+
+test('after a random walk with drops on both sides, stores are what a fresh device shows', async () => {
+  const [rita, carl, hers, his] = await talking();
+  const seed = Number(process.env.FC_SEED ?? Date.now() % 2 ** 31);
+  const step = fc.record({
+    act: fc.constantFrom(
+      ...[
+        'send',
+        'send',
+        'send',
+        'send',
+        'edit',
+        'redact',
+        'read',
+        'read',
+        'mute',
+        'archive',
+        'block',
+        'drop',
+      ],
+    ),
+    by: fc.boolean(),
+    on: fc.boolean(),
+    wait: fc.constantFrom(0, 5, 30, 300),
+    which: fc.nat(4),
+  });
+  const underway: Promise<unknown>[] = [];
+  for (const { act, by, on, wait, which } of fc.sample(step, { seed, numRuns: 80 })) {
+    const [who, talk, other] = by ? [rita, hers, carl] : [carl, his, rita];
+    const mine = talk.getSnapshot().messages.filter((each) => each.mine && each.id && !each.redactedAt);
+    const id = mine.at(-1 - which)?.id;
+    const acts: Record<string, () => Promise<unknown> | undefined> = {
+      send: () => {
+        talk.send(`${act} ${which}`);
+        return undefined;
+      },
+      edit: () => (id ? talk.edit(id, `edited ${which}`) : undefined),
+      redact: () => (id ? talk.redact(id) : undefined),
+      read: () => {
+        talk.markRead();
+        return undefined;
+      },
+      mute: () => talk.setMuted(on),
+      archive: () => talk.setArchived(on),
+      block: () => (on && which === 0 ? who.client.block(other.userId) : who.client.unblock(other.userId)),
+      drop: () => {
+        who.drop();
+        return undefined;
+      },
+    };
+    const work = acts[act]?.();
+    if (work) underway.push(work.catch((error) => expect(error).toMatchObject({ name: 'ChatProblem' })));
+    await new Promise((resolve) => setTimeout(resolve, wait));
+  }
+  await Promise.all(underway);
+  const isStill = (talk: ChatConversation) =>
+    talk.getSnapshot().messages.every((each) => each.status !== 'queued' && each.status !== 'sending');
+  await until(() => isStill(hers) && isStill(his));
+  await until(() => [rita, carl].every((each) => each.client.state.getSnapshot().phase === 'live'));
+  await new Promise((resolve) => setTimeout(resolve, 2_500)); // a read mark may wait to be told
+  try {
+    await equalsFresh(rita, hers.id);
+    await equalsFresh(carl, his.id);
+  } catch (error) {
+    throw new Error(`FC_SEED=${seed} walks this way`, { cause: error });
+  }
+});
