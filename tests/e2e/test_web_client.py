@@ -10,7 +10,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from deploy.local.folders import CHECKOUT
-from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.ports import LOOPBACK
 from deploy.local.system import System
 
 WEB = CHECKOUT / "web"
@@ -33,9 +33,8 @@ async def control_url(system: System) -> AsyncIterator[str]:
     app.router.add_post("/start", start)
     runner = web.AppRunner(app)
     await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, LOOPBACK, port).start()
-    yield f"http://{LOOPBACK}:{port}"
+    await web.TCPSite(runner, LOOPBACK, 0).start()
+    yield f"http://{LOOPBACK}:{runner.addresses[0][1]}"
     await runner.cleanup()
     await system.restart("edge_gateway")
 

@@ -69,11 +69,14 @@ export async function control(what: 'kill' | 'start'): Promise<void> {
   if (!answer.ok) throw new Error(`${what}: ${answer.status}`);
 }
 
-/** Waits for a condition, generously: a slow machine is no failure. */
-export async function until(holds: () => unknown, within = 60_000): Promise<void> {
+/** For `expect.poll`; generous, as `until` is: a slow machine is no failure. */
+export const soon = { timeout: 60_000, interval: 20 };
+
+/** Waits for a condition. */
+export async function until(holds: () => unknown, { within = soon.timeout, every = soon.interval } = {}) {
   const deadline = Date.now() + within;
-  while (!holds()) {
+  while (!(await holds())) {
     if (Date.now() > deadline) throw new Error(`not so within ${within} ms: ${holds}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await new Promise((resolve) => setTimeout(resolve, every));
   }
 }
