@@ -11,6 +11,8 @@ import pytest_asyncio
 from tests.support.backing import MakeDatabase
 from tests.support.conversation_svc import ConversationService, run_conversation_service
 from tests.support.message_svc import MessageService, run_message_service
+from tests.support.proxy import Proxy, proxy_to
+from tests.support.pushes import QUICK
 
 
 @pytest.fixture(scope="package")
@@ -37,5 +39,24 @@ async def service(
         key_folder,
         messages.target,
         context_allowed_origins=("https://jobs.example.com",),
+    ) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def between(messages: MessageService) -> AsyncIterator[Proxy]:
+    """What stands between the two services."""
+    async with proxy_to(f"tcp://{messages.target}") as proxy:
+        yield proxy
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def quick(
+    make_database: MakeDatabase, redis_url: str, amqp_url: str, key_folder: Path, between: Proxy
+) -> AsyncIterator[ConversationService]:
+    """A service that reaches message_svc through `between` and does not wait long for anything."""
+    target = between.url.removeprefix("tcp://")
+    async with run_conversation_service(
+        make_database, redis_url, amqp_url, key_folder, target, **QUICK
     ) as running:
         yield running
