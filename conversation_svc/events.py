@@ -6,8 +6,9 @@ each with the gate versions that it waits for.
 Realtime: `conversation.accepted`, `conversation.declined` and `conversation.updated` with refs `{"version"}`,
 no data (the edge joins the receiver's own view); `block.created` and `block.removed` with
 `{"userId", "version"}`. Each goes to one person, since a conversation's version is theirs alone.
-Bus: `conversation.accepted.v1`, `conversation.declined.v1`, `conversation.withdrawn.v1`, `block.created.v1`,
-`block.removed.v1`. `conversation.requested` is message_svc's: it stores the first message.
+Bus: `conversation.accepted.v1`, `conversation.declined.v1`, `conversation.withdrawn.v1`,
+`conversation.expired.v1`, `block.created.v1`, `block.removed.v1`. `conversation.requested` is message_svc's:
+it stores the first message.
 """
 
 from __future__ import annotations
@@ -75,6 +76,17 @@ def withdrawn(before: Situation, after: Situation, withdrawn_by: str, now: datet
     return [
         *_to_people("conversation.updated", after, moved_people(before, after), now),
         _to_bus("conversation.withdrawn.v1", after, data, now),
+    ]
+
+
+def expired(before: Situation, after: Situation, now: datetime) -> list[Owed]:
+    """To those who can see it - not to a recipient who had declined - and to the bus."""
+    data = events_pb2.ConversationExpired(
+        conversation_id=str(after.conversation.id), expired_at=_timestamp(now)
+    )
+    return [
+        *updated(before, after, now),
+        _to_bus("conversation.expired.v1", after, data, now),
     ]
 
 
@@ -192,7 +204,8 @@ def _to_bus(
     after: Situation,
     data: events_pb2.ConversationAccepted
     | events_pb2.ConversationDeclined
-    | events_pb2.ConversationWithdrawn,
+    | events_pb2.ConversationWithdrawn
+    | events_pb2.ConversationExpired,
     now: datetime,
 ) -> Owed:
     conversation = after.conversation

@@ -34,7 +34,7 @@ async def expire_requests(deps: Deps) -> int:
                 now,
             )
             ended.append(after)
-            owed += events.updated(before, after, now)
+            owed += events.expired(before, after, now)
         await save_change(deps, conn, ended, owed, now)
         gates = await owed_gates(conn, ids)
     if gates:

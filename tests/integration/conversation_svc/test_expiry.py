@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest_asyncio
 from splits.chat.conversation.v1 import conversation_pb2 as pb
 from splits.chat.message.v1 import message_pb2
@@ -21,6 +22,7 @@ from tests.support.conversation_svc import (
     told_at_last,
 )
 from tests.support.message_svc import MessageService
+from tests.support.outbox import open_inbox
 from tests.support.proxy import proxy_to
 from tests.support.waiting import eventually
 
@@ -127,6 +129,28 @@ async def test_a_declined_one_ends_for_its_sender_as_a_waiting_one_and_not_for_w
     assert await readable_to_cleo() == before
     assert len(await told(redis_url, cleo)) == heard
     assert (await quick.decline(cleo, declined)).conversation.state == DECLINED  # still a repeat
+
+
+async def test_the_bus_hears_each_end_once_whether_the_request_waited_or_was_declined(
+    quick: ConversationService, amqp_url: str
+) -> None:
+    name = "conversation.expired.v1"
+    async with open_inbox(amqp_url, name) as inbox:
+        _, _, waiting = await started(quick)
+        _, cleo, declined = await started(quick)
+        await quick.decline(cleo, declined)
+        await end_time_of(quick, waiting, declined)
+        heard: dict[str, dict[str, Any]] = {}
+        while len(heard) < 2:
+            message = await inbox.next()
+            event = orjson.loads(message.body)
+            if event["subject"] in (waiting, declined):
+                assert (message.routing_key, event["type"]) == (name, name)
+                assert event["subject"] not in heard
+                heard[event["subject"]] = event["data"]
+    for conversation, data in heard.items():
+        assert data.keys() == {"conversationId", "expiredAt"}
+        assert data["conversationId"] == conversation
 
 
 async def test_after_the_end_another_job_may_be_asked_about_and_the_same_one_not(

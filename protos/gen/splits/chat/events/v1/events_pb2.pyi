@@ -198,6 +198,34 @@ class ConversationWithdrawn(_message.Message):
 Global___ConversationWithdrawn: _TypeAlias = ConversationWithdrawn  # noqa: Y015
 
 @_typing.final
+class ConversationExpired(_message.Message):
+    """`conversation.expired.v1`: the request's time is over, whether it waited or had been declined."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    EXPIRED_AT_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """UUID."""
+    @_builtins.property
+    def expired_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        expired_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expired_at", b"expired_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "expired_at", b"expired_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConversationExpired: _TypeAlias = ConversationExpired  # noqa: Y015
+
+@_typing.final
 class BlockCreated(_message.Message):
     """`block.created.v1`: a block holds everywhere."""
 
