@@ -242,19 +242,27 @@ WHERE blocker_id = $1 AND blocked_id = $2 AND removed_at IS NULL
 RETURNING version
 
 -- name: list_blocks
+-- The profile only of people whom the blocker shares a conversation with: anybody can block any id.
 SELECT b.blocked_id AS user_id, b.created_at, u.display_name, u.avatar_url, u.role, u.org_id, u.org_name,
        u.org_verified
 FROM blocks b
 LEFT JOIN profiles u ON u.user_id = b.blocked_id
+    AND EXISTS (SELECT FROM conversations c
+                WHERE c.pair_low = least(b.blocker_id, b.blocked_id)
+                  AND c.pair_high = greatest(b.blocker_id, b.blocked_id) AND c.opened)
 WHERE b.blocker_id = $1 AND b.removed_at IS NULL AND (b.created_at, b.blocked_id) < ($2::timestamptz, $3::text)
 ORDER BY b.created_at DESC, b.blocked_id DESC
 LIMIT $4
 
 -- name: list_newest_blocks
+-- As list_blocks.
 SELECT b.blocked_id AS user_id, b.created_at, u.display_name, u.avatar_url, u.role, u.org_id, u.org_name,
        u.org_verified
 FROM blocks b
 LEFT JOIN profiles u ON u.user_id = b.blocked_id
+    AND EXISTS (SELECT FROM conversations c
+                WHERE c.pair_low = least(b.blocker_id, b.blocked_id)
+                  AND c.pair_high = greatest(b.blocker_id, b.blocked_id) AND c.opened)
 WHERE b.blocker_id = $1 AND b.removed_at IS NULL
 ORDER BY b.created_at DESC, b.blocked_id DESC
 LIMIT $2

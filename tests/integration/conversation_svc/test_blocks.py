@@ -129,10 +129,31 @@ async def test_anybody_can_be_blocked_but_oneself(service: ConversationService) 
     assert [violation.pointer for violation in refused.value.violations] == ["/userId"]
 
 
+async def test_a_list_of_blocks_tells_nothing_of_people_the_blocker_never_talked_with(
+    service: ConversationService,
+) -> None:
+    """Anybody can block any id: the list must not be a way to look people up."""
+    rita, cora = new_person(), new_person("candidate")
+    await service.meet(rita, cora)
+    await service.block(cora, rita)
+
+    async def listed() -> pb.Profile:
+        page: rpc.ListBlocksResponse = await service.call("ListBlocks", rpc.ListBlocksRequest(), cora)
+        [block] = page.blocks
+        return block.user
+
+    assert await listed() == pb.Profile(user_id=rita.user_id)
+    await service.unblock(cora, rita)
+    await service.start(rita, cora)
+    await service.block(cora, rita)
+    assert (await listed()).display_name == "Recruiter"
+
+
 async def test_blocks_are_listed_page_by_page_newest_first(service: ConversationService) -> None:
     cora = new_person("candidate")
     people = [new_person() for _ in range(5)]
-    await service.meet(people[0])
+    await service.meet(cora, people[0])
+    await service.start(people[0], cora)
     for person in people:
         await service.block(cora, person)
     await service.unblock(cora, people[3])

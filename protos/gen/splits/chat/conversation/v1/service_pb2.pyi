@@ -562,7 +562,7 @@ class Block(_message.Message):
     BLOCKED_AT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def user(self) -> _conversation_pb2.Profile:
-        """The person; only the id is set for people never met."""
+        """The person; only the id is set where the acting user shares no conversation with them."""
 
     @_builtins.property
     def blocked_at(self) -> _timestamp_pb2.Timestamp:
