@@ -8,6 +8,7 @@ import pytest_asyncio
 import redis.asyncio as redis
 from aiohttp import ClientSession, TCPConnector
 
+from servicekit.realtime import RealtimePublisher
 from tests.support.edge import Edge, run_edge
 from tests.support.issuer import Issuer, run_issuer
 from tests.support.keys import Keys
@@ -36,3 +37,10 @@ async def publisher(redis_url: str) -> AsyncIterator[redis.Redis]:
     client = redis.Redis.from_url(redis_url)
     yield client
     await client.aclose()
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def service(redis_url: str) -> AsyncIterator[RealtimePublisher]:
+    publisher = RealtimePublisher(redis_url)
+    yield publisher
+    await publisher.close()
