@@ -135,7 +135,7 @@ class Session:
 
     async def _catch_up(self, socket: Socket, missed: Sequence[Event], end: str | None) -> None:
         ids: set[str] = set()
-        waiting = _new(missed, ids)
+        waiting, size = _new(missed, ids), BATCH
         while not socket.closing and self._held is not None:
             if not waiting:
                 # What came between the subscription and the read of the stream is in both.
@@ -144,13 +144,14 @@ class Session:
                     self._go_live(socket, end)
                     return
                 end = waiting[-1].cursor
-            batch = list(islice(waiting, BATCH))
-            told = await self._hydration.frames(self.principal.user, batch)
-            if told is None:
+            batch = list(islice(waiting, size))
+            found = await self._hydration.frames(self.principal.user, batch)
+            if found is None:
                 self.end(Close.RESTART)
                 return
-            for frame in told:
+            for told, frame in enumerate(found, start=1):
                 waiting.popleft()
+                size = min(BATCH, 2 * told)  # not much more than the reader will take
                 if frame is not None:
                     socket.write(wire.text_frame(frame))
                 if socket.congested:

@@ -1,13 +1,15 @@
 """One upgraded connection: frames in and out, bounded, alive, and closed properly.
 
 Writing never waits: bytes go to the transport, and a reader that lets more than `max_buffer` of them wait is
-closed. Whoever writes to many sockets is therefore never held up by one.
+closed. Whoever writes to many sockets is therefore never held up by one. The kernel is not to be a second and
+larger queue behind the transport: it takes little that it cannot send yet.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,8 +18,11 @@ from edge_gateway.metrics import Metrics
 from edge_gateway.sockets import wire
 from edge_gateway.sockets.codes import Close
 
-_CONGESTED = 64 * 1024
-"""Bytes; also where the event loop's transports begin to ask for patience."""
+_CONGESTED = 48 * 1024
+"""Bytes waiting in the transport with which a replay stops, to look up anew what it has not written yet."""
+_UNSENT = 16 * 1024
+"""Bytes that wait behind them in the kernel; left to itself it takes megabytes, bodies in them, for a reader
+that reads nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ class Socket:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport = transport
+        _bound(transport)
         self._listener = listener
         self._limits = limits
         self._metrics = metrics
@@ -185,3 +191,11 @@ class Socket:
             self.closing = True
             self._ping.cancel()
             self._listener.on_closing()
+
+
+def _bound(transport: asyncio.Transport) -> None:
+    """Sets what waits for a reader before `drained` has to be waited for, and what may wait in the kernel."""
+    transport.set_write_buffer_limits(high=_CONGESTED)
+    connection = transport.get_extra_info("socket")
+    if connection is not None and not transport.is_closing() and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-import aiohttp
 import pytest
 
 from deploy.local.system import System
+from tests.support.edge_metrics import metric
 from tests.support.people import Json, Person, Town, new_message
 from tests.support.rawsocket import RawSocket, frame
 from tests.support.waiting import eventually
@@ -21,13 +21,6 @@ async def enter(person: Person, *, receive_buffer: int | None = None) -> RawSock
     assert raw.status == 101
     assert [(await raw.json())["type"] for _ in range(2)] == ["system.welcome", "system.caught_up"]
     return raw
-
-
-async def metric(system: System, name: str) -> float:
-    """A metric of the first edge."""
-    async with aiohttp.ClientSession() as http, http.get(f"{system.ops_url}/metrics") as response:
-        lines = (await response.text()).splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +54,7 @@ async def test_a_reader_that_stalls_is_closed_and_nobody_else_waits(town: Town, 
     ada, bob = await town.person("recruiter"), await town.person("candidate")
     where = (await ada.start(bob)).body["conversation"]["id"]
     await bob.post("accept", where)
-    before = await metric(system, 'edge_sockets_closed_total{code="4003"}')
+    before = await metric(system.ops_url, 'edge_sockets_closed_total{code="4003"}')
     stalled = await enter(bob, receive_buffer=4096)
     stalled.writer.transport.pause_reading()  # type: ignore[attr-defined]
     async with bob.live() as reading:
@@ -72,7 +65,7 @@ async def test_a_reader_that_stalls_is_closed_and_nobody_else_waits(town: Town, 
             )
             last = max(reply.body["seq"] for reply in replies)
             await reading.frame("message.created", has("seq", last))
-            if await metric(system, 'edge_sockets_closed_total{code="4003"}') > before:
+            if await metric(system.ops_url, 'edge_sockets_closed_total{code="4003"}') > before:
                 break
         else:
             raise AssertionError("the stalled reader was never closed")
@@ -84,14 +77,14 @@ async def test_a_reader_that_stalls_is_closed_and_nobody_else_waits(town: Town, 
 
 async def test_a_client_that_vanishes_leaves_nothing(town: Town, system: System) -> None:
     person = await town.person()
-    before = await metric(system, "edge_sockets_open")
+    before = await metric(system.ops_url, "edge_sockets_open")
     sockets = [await enter(person) for _ in range(5)]
-    assert await metric(system, "edge_sockets_open") == before + 5
+    assert await metric(system.ops_url, "edge_sockets_open") == before + 5
     for raw in sockets:
         raw.abort()
 
     async def left() -> float:
-        return await metric(system, "edge_sockets_open")
+        return await metric(system.ops_url, "edge_sockets_open")
 
     await eventually(left, until=lambda count: count <= before)
 
