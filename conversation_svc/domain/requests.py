@@ -1,11 +1,8 @@
-(
-    """Answers to a request: who may give them, and when; and its end when nobody did.
+"""Answers to a request: who may give them, and when; and its end when nobody did.
 
 Each function returns the state that the conversation has afterwards - the one it has already when the
 answer is a repeat - or why not.
 """
-    ""
-)
 
 from __future__ import annotations
 
