@@ -14,7 +14,7 @@ from deploy.local.databases import ensure_database, ensure_service
 from deploy.local.errors import LocalError, together
 from deploy.local.folders import Folder, open_state, state_path
 from deploy.local.packages import Say
-from deploy.local.ports import is_free
+from deploy.local.ports import is_free, reserve
 from deploy.local.program import Program, describe
 from deploy.local.signals import Signals
 from deploy.local.system import SERVICES, Parts, System, make_secret
@@ -65,6 +65,7 @@ def wanted_port(text: str) -> int:
         raise LocalError(
             f"Port {text} is taken: stop what listens there, or choose another with `PORT=8081 make run`."
         )
+    reserve(int(text))  # so that no server of ours draws it before the edge listens
     return int(text)
 
 
