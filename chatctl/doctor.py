@@ -50,6 +50,7 @@ UNREACHABLE = (
     ValueError,
     redis.RedisError,
     asyncpg.PostgresError,
+    asyncpg.InterfaceError,
     AMQPError,
 )
 
@@ -97,14 +98,7 @@ async def _run(name: str, check: Callable[[], Awaitable[str]]) -> Finding:
         return Finding(name, False, f"no answer in {CHECK_S:g} s")
     except aiohttp.WSServerHandshakeError as refusal:
         return Finding(name, False, f"refused with {refusal.status}")
-    except (
-        aiohttp.ClientError,
-        OSError,
-        ValueError,
-        redis.RedisError,
-        asyncpg.PostgresError,
-        AMQPError,
-    ) as error:
+    except UNREACHABLE as error:
         return Finding(name, False, f"cannot be reached ({type(error).__name__})")
 
 
@@ -141,7 +135,8 @@ async def _welcome(running: Running) -> str:
 
 
 async def _grpc(target: str) -> str:
-    async with grpc.aio.insecure_channel(target) as channel:
+    options = [("grpc.enable_http_proxy", 0)]  # one that the environment names is for the web
+    async with grpc.aio.insecure_channel(target, options=options) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)  # its stubs declare no methods
         try:
             answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=CHECK_S)

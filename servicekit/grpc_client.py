@@ -142,6 +142,8 @@ def budgeted(timeout: float) -> float:
 def _options(keepalive_seconds: float, max_receive_bytes: int) -> list[tuple[str, int | str]]:
     return [
         ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
+        # Peers are reached directly: an http_proxy of the environment is for the web.
+        ("grpc.enable_http_proxy", 0),
         ("grpc.enable_retries", 0),  # retries are ours: gRPC's know neither budget nor idempotence
         ("grpc.keepalive_time_ms", int(keepalive_seconds * 1000)),
         ("grpc.keepalive_timeout_ms", 5_000),

@@ -8,6 +8,7 @@ import pytest
 from grpc_health.v1 import health_pb2_grpc
 from splits.chat.message.v1 import service_pb2 as rpc
 
+from deploy.local.program import grpc_serving
 from servicekit.errors import ChatError, Reason
 from servicekit.grpc_client import ServiceClient
 from servicekit.runner import StartError
@@ -147,3 +148,14 @@ async def test_a_name_is_resolved_to_its_addresses(keys: Keys) -> None:
 async def test_a_stub_that_streams_is_refused(keys: Keys) -> None:
     with pytest.raises(TypeError, match=r"Health/Watch streams"):
         ServiceClient("localhost:1", health_pb2_grpc.HealthStub, keys.signer())
+
+
+async def test_a_web_proxy_that_the_environment_names_is_not_asked(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("grpc_proxy", "https_proxy", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    async with serving(keys) as served, calling(served.target, keys) as client:
+        assert await grpc_serving(served.target)()
+        await client.call(client.stub.GetUnread, REQUEST, timeout=60, acting=USER)
+    assert served.service.calls == 1
