@@ -29,8 +29,7 @@ _KINDS: dict[str, tuple[Need, type[_Server]]] = {
 class Backing:
     """The backing services of one run. `start` once, `stop` always, also after a start that failed.
 
-    All processes are spawned by the loop's own thread: once `start` is cancelled nothing more can begin, and
-    `stop` finds everything that did.
+    All processes are spawned by the loop's own thread, so `stop` finds everything that has begun.
     """
 
     def __init__(self, folder: Folder, *, say: Say, environ: Mapping[str, str] = os.environ):
@@ -89,7 +88,11 @@ class Backing:
         raise LocalError(f"{name} is not a server of ours: the environment names it.")
 
     async def stop(self) -> None:
-        """Ends all that was started, servers at once, of each the process last started first."""
+        """Ends all that was started, servers at once, of each the process last started first.
+
+        A start or restart still under way begins no other.
+        """
+        self._folder.ledger.closed = True
 
         async def stop_in_order(server: _Server) -> None:
             for child in reversed(server.children):

@@ -9,9 +9,12 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+from deploy.local.errors import LocalError
 
 POLL_SECONDS = 0.05
 
@@ -24,11 +27,17 @@ class Child:
     """
 
     def __init__(
-        self, name: str, process: subprocess.Popen[bytes], log: Path | None, stop_signal: signal.Signals
+        self,
+        name: str,
+        process: subprocess.Popen[bytes],
+        log: Path | None,
+        stop_signal: signal.Signals,
+        log_began: int = 0,
     ):
         self.name = name
         self.log = log
         self.started_at = time.monotonic()
+        self._log_began = log_began
         self.stop_signal = stop_signal
         self._process = process
         self._reaped: int | None = None
@@ -47,12 +56,15 @@ class Child:
         ledger: Ledger | None = None,
     ) -> Child:
         """Starts `argv`, as `user` if given (needs root), its output appended to `log` (None: ours)."""
+        if ledger is not None and ledger.closed:
+            raise LocalError(f"{name} was not started: what it belongs to is being stopped.")
         wrapper = ["setpriv"]
         if user is not None:
             wrapper += [f"--reuid={user}", f"--regid={user}", "--init-groups"]
         wrapper += ["--pdeathsig", stop_signal.name.removeprefix("SIG"), "--"]
         # We may have died before the kernel was told: then there is another parent already.
         wrapper += ["sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"', str(os.getpid())]
+        log_began = log.stat().st_size if log is not None and log.exists() else 0
         with contextlib.nullcontext() if log is None else log.open("ab") as output:
             process = subprocess.Popen(  # noqa: S603 - our own arguments
                 [*wrapper, *map(str, argv)],
@@ -63,7 +75,7 @@ class Child:
                 cwd=cwd,
                 start_new_session=True,
             )
-        child = cls(name, process, log, stop_signal)
+        child = cls(name, process, log, stop_signal, log_began)
         if ledger is not None:
             ledger.add(child)
         return child
@@ -133,11 +145,15 @@ class Child:
                     os.kill(pid, signal.SIGKILL)
                 time.sleep(0.001)
 
-    def tail(self, lines: int = 15) -> str:
-        """The last lines of its log."""
+    def output(self) -> str:
+        """What its log holds since it was started; what an earlier process wrote there is left out."""
         if self.log is None or not self.log.exists():
             return ""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        return self.log.read_bytes()[self._log_began :].decode(errors="replace")
+
+    def tail(self, lines: int = 15) -> str:
+        """The last lines of its output."""
+        return "\n".join(self.output().splitlines()[-lines:])
 
 
 @dataclass(frozen=True)
@@ -153,6 +169,8 @@ class Ledger:
 
     def __init__(self, path: Path):
         self._path = path
+        self.closed = False
+        """Set by whoever stops the children: none may begin behind its back, in a start still under way."""
 
     def add(self, child: Child) -> None:
         born = _born(child.pid)
@@ -166,7 +184,7 @@ class Ledger:
         """Ends recorded processes that still run; returns their names. The caller holds the folder's lock."""
         if not self._path.exists():
             return []
-        entries = [_Entry(**json.loads(line)) for line in self._path.read_text().splitlines()]
+        entries = [_Entry(**entry) for entry in _whole(self._path.read_text().splitlines())]
         left = [entry for entry in entries if _born(entry.pid) == entry.born]
         for entry in left:
             with contextlib.suppress(ProcessLookupError):
@@ -180,6 +198,13 @@ class Ledger:
                 time.sleep(POLL_SECONDS)
         self._path.unlink()
         return [entry.name for entry in left]
+
+
+def _whole(lines: list[str]) -> Iterator[dict[str, Any]]:
+    """The entries, without a line that was cut off: its writer was killed, or the machine lost power."""
+    for line in lines:
+        with contextlib.suppress(json.JSONDecodeError):
+            yield json.loads(line)
 
 
 async def _see_off(offspring: Mapping[int, str], patience: float = 5.0) -> None:

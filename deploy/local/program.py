@@ -26,7 +26,8 @@ Probe = Callable[[], Awaitable[bool]]
 class Program:
     """A Python module run with its environment and log. Starting it again keeps its ports.
 
-    One without a `probe` is run to its end.
+    It serves when `probe` holds or, for one that nobody calls, when it has logged `ready_word`. One with
+    neither is run to its end.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Program:
         environment: Mapping[str, str],
         folder: Folder,
         probe: Probe | None = None,
+        ready_word: str | None = None,
         cwd: Path = CHECKOUT,
     ):
         self.name = name
@@ -45,6 +47,7 @@ class Program:
         self._argv = (sys.executable, "-m", *arguments)
         self._environment = environment
         self._probe = probe
+        self._ready_word = ready_word
         self._folder = folder
         self._cwd = cwd
 
@@ -62,9 +65,11 @@ class Program:
 
     async def wait_ready(self, seconds: float = READY_SECONDS) -> None:
         """Waits until it serves. Raises LocalError with the end of its log when it ends or takes too long."""
-        if self._probe is None:
+        child = self.running
+        probe = said(child, self._ready_word) if self._ready_word is not None else self._probe
+        if probe is None:
             raise ValueError(f"{self.name} has no probe")
-        await until(self._probe, self.running, seconds)
+        await until(probe, child, seconds)
 
     async def run_to_end(self) -> None:
         """Runs it to its end. Raises LocalError with the end of its log when it fails."""
@@ -109,7 +114,8 @@ def grpc_serving(target: str) -> Probe:
     """Whether the gRPC server at `target` says that it serves."""
 
     async def probe() -> bool:
-        async with grpc.aio.insecure_channel(target) as channel:
+        options = [("grpc.enable_http_proxy", 0)]  # one that the environment names is for the web
+        async with grpc.aio.insecure_channel(target, options=options) as channel:
             check = channel.unary_unary(
                 "/grpc.health.v1.Health/Check",
                 request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
@@ -138,14 +144,11 @@ def tcp_open(host: str, port: int) -> Probe:
     return probe
 
 
-def logged(log: Path, word: str) -> Probe:
-    """Whether the log has the word: for a program that nobody calls. One that is restarted had it before."""
-
-    def has_it() -> bool:
-        return word in log.read_text(errors="replace")
+def said(child: Child, word: str) -> Probe:
+    """Whether the process has logged the word."""
 
     async def probe() -> bool:
-        return has_it()
+        return word in child.output()
 
     return probe
 

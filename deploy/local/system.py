@@ -13,7 +13,7 @@ from deploy.local.child import Child
 from deploy.local.errors import together
 from deploy.local.folders import Folder
 from deploy.local.ports import LOOPBACK, free_port
-from deploy.local.program import Program, grpc_serving, http_ok, logged, tcp_open
+from deploy.local.program import Program, grpc_serving, http_ok, tcp_open
 from servicekit.identity import write_keys
 
 # Which services exist is known here only; each starts as `python -m <name> serve`.
@@ -126,7 +126,8 @@ class System:
         return self.programs[name].log.read_text(errors="replace")
 
     async def stop(self) -> None:
-        """Ends every process, in its own manner."""
+        """Ends every process, in its own manner; a start or restart still under way begins no other."""
+        self._folder.ledger.closed = True
         children = [program.child for program in self.programs.values() if program.child is not None]
         await asyncio.gather(*(child.stop() for child in children))
 
@@ -200,7 +201,7 @@ class System:
             name,
             ("conversation_svc", "worker"),
             environment=self._environment(name, {**self._service_settings("conversation_svc"), **mail}),
-            probe=logged(self._folder.logs / f"{name}.log", "consuming"),
+            ready_word="consuming",
             folder=self._folder,
         )
 

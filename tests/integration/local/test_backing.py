@@ -206,3 +206,25 @@ async def test_a_server_that_the_environment_names_is_not_killed() -> None:
             servers.kill("Redis")
     finally:
         folder.close()
+
+
+async def test_a_stop_in_the_midst_of_a_restart_leaves_nothing_and_lets_nothing_begin(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BACKING_TEST", str(place))
+    folder = open_temporary()
+    named = {"DATABASE_URL": "postgresql://named.example/db", "REDIS_URL": "redis://named.example/"}
+    servers = Backing(folder, say=print, environ=named)
+    try:
+        await servers.start()
+        servers.kill("RabbitMQ")
+        restart = asyncio.create_task(servers.restart("RabbitMQ"))
+        while not servers.children:  # its port mapper comes first
+            await asyncio.sleep(0)
+        await servers.stop()
+        with pytest.raises(LocalError, match=r"rabbitmq was not started|epmd did not start"):
+            await restart
+        assert processes_with(str(place)) == []
+    finally:
+        await servers.stop()
+        folder.close()

@@ -90,6 +90,15 @@ async def test_a_recorded_number_that_names_another_process_now_is_left_alone(tm
     await child.stop()
 
 
+async def test_a_line_cut_off_by_a_crash_does_not_hinder_a_later_start(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "pids")
+    child = Child.spawn("left over", ["sleep", "600"], log=tmp_path / "log", ledger=ledger)
+    whole = (tmp_path / "pids").read_text()
+    (tmp_path / "pids").write_text(whole + whole[:20])
+    assert Ledger(tmp_path / "pids").end_leftovers() == ["left over"]
+    child.kill()
+
+
 @pytest.mark.parametrize("program", ["no-such-program-anywhere"])
 async def test_a_program_that_does_not_exist_says_so_in_the_log(tmp_path: Path, program: str) -> None:
     child = Child.spawn("absent", [program], log=tmp_path / "log")
