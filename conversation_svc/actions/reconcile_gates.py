@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 async def reconcile_gates(deps: Deps, stop: asyncio.Event) -> int:
-    """Walks all open conversations once, or until the stop; returns how many gates it pushed.
+    """Walks all open conversations once, or until the stop; returns how many gates it got pushed.
 
     Raises:
         ChatError: UNAVAILABLE when message_svc is away; the next walk starts over.
@@ -50,6 +50,4 @@ async def _push_again(deps: Deps, different: Sequence[Held]) -> int:
         await store.raise_gates(conn, higher, deps.push_due_at(now))
         gates = await owed_gates(conn, ids)
     log.info("gates_reconciled", lower=len(lower), higher=len(higher))
-    if gates:
-        await push_each(deps, gates)
-    return len(gates)
+    return await push_each(deps, gates) if gates else 0

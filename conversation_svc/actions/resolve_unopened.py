@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -15,20 +16,24 @@ from conversation_svc.messages import MOST_VERSIONS
 log = structlog.get_logger(__name__)
 
 
-async def resolve_unopened(deps: Deps, ids: Sequence[UUID]) -> None:
-    """Asks message_svc whether it holds their first messages: it alone knows.
+async def resolve_unopened(deps: Deps, ids: Sequence[UUID]) -> list[UUID]:
+    """Asks message_svc whether it holds their first messages: it alone knows. Returns those that it does.
 
-    Where it holds no gate at all and nobody has tried for `unopened_ttl`, nobody will: the conversation goes.
+    Their pushes stay owed: a version alone does not say that the gate held is ours. Where it holds no gate at
+    all and nobody has tried for `unopened_ttl`, nobody will: the conversation goes.
 
     Raises:
         ChatError: UNAVAILABLE when message_svc is away.
     """
+    found: list[UUID] = []
     forgotten_before = deps.clock.now() - deps.unopened_ttl
     for start in range(0, len(ids), MOST_VERSIONS):
         held = await deps.messages.get_gate_versions(ids[start : start + MOST_VERSIONS])
-        opened = [each for each in held if each.opened]
+        opened = [replace(each, version=0) for each in held if each.opened]
         if opened:
             log.info("openings_found", conversations=len(opened))
             await confirm_pushes(deps, opened)
+            found += [each.conversation_id for each in opened]
         missing = [each.conversation_id for each in held if not each.version]
         await store.delete_unopened(deps.pool, missing, forgotten_before)
+    return found

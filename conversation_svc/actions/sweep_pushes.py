@@ -28,19 +28,22 @@ async def sweep_pushes(deps: Deps) -> int:
     """
     claimed = await store.claim_owed_pushes(deps.pool, deps.clock.now(), BATCH)
     pushable = [conversation_id for conversation_id, may_push in claimed if may_push]
+    unopened = [conversation_id for conversation_id, may_push in claimed if not may_push]
+    if unopened:
+        pushable += await resolve_unopened(deps, unopened)
     if pushable:
         async with deps.pool.acquire() as conn, conn.transaction():
             await store.lock_conversations(conn, pushable)
             gates = await owed_gates(conn, pushable)
-        await push_each(deps, gates)
-    unopened = [conversation_id for conversation_id, may_push in claimed if not may_push]
-    if unopened:
-        await resolve_unopened(deps, unopened)
+        if gates:
+            await push_each(deps, gates)
     return len(claimed)
 
 
-async def push_each(deps: Deps, gates: Sequence[Gate]) -> None:
-    """Pushes gates together; when message_svc refuses, one by one, so that one bad gate stalls no other.
+async def push_each(deps: Deps, gates: Sequence[Gate]) -> int:
+    """Pushes gates together and, when that fails, one by one, so that a bad one stalls no other.
+
+    Returns how many message_svc holds; the others stay owed.
 
     Raises:
         ChatError: UNAVAILABLE when message_svc is away.
@@ -48,11 +51,11 @@ async def push_each(deps: Deps, gates: Sequence[Gate]) -> None:
     try:
         await apply_gates(deps, gates)
     except ChatError as error:
+        ids = [gate.conversation_id for gate in gates]
         if error.reason is Reason.UNAVAILABLE:
-            raise
-        if len(gates) == 1:
-            conversation_id = str(gates[0].conversation_id)
-            log.error("gate_refused", conversation=conversation_id, reason=error.reason.value)
-            return
-        for gate in gates:
-            await push_each(deps, [gate])
+            await deps.messages.get_gate_versions(ids)  # raises when it is away, not busy with one of them
+        if len(gates) > 1:
+            return sum([await push_each(deps, [gate]) for gate in gates])
+        log.error("gate_not_pushed", conversation=str(ids[0]), reason=error.reason.value)
+        return 0
+    return len(gates)

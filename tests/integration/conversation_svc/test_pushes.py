@@ -118,6 +118,26 @@ async def test_a_gate_that_cannot_be_pushed_holds_up_no_other(
     await quick.pool.execute("DELETE FROM conversations WHERE id = $1::text::uuid", bad)
 
 
+async def test_a_gate_whose_row_is_locked_in_message_svc_holds_up_no_other(
+    quick: ConversationService, messages: MessageService, between: Proxy
+) -> None:
+    rita, cora, conversation = await talking(quick)
+    carl, cleo, stuck = await talking(quick)
+    async with messages.pool.acquire() as conn, conn.transaction():
+        async with away(between):
+            await unavailable(quick.block(carl, cleo))
+            await unavailable(quick.block(cora, rita))
+            await conn.execute("SELECT FROM gate WHERE id = $1::text::uuid FOR UPDATE", stuck)
+            await quick.pool.execute(
+                "UPDATE conversations SET push_due_at = now() WHERE id = ANY ($1::text[]::uuid[])",
+                [conversation, stuck],
+            )
+
+        await eventually(lambda: owed(quick, conversation), until=lambda count: count == 0, within=40)
+        assert await owed(quick, stuck) == 1
+    await pushed(quick, stuck)
+
+
 async def test_the_sweeper_outlives_postgres_and_message_svc_being_away(
     make_database: MakeDatabase,
     redis_url: str,
