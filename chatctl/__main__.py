@@ -17,6 +17,7 @@ from chatctl.rest import JsonObject, ProblemError
 from chatctl.running import NotRunningError, Running, load
 from chatctl.send import send as send_message
 from chatctl.tail import ClosedError, frames, printable, readable
+from servicekit.errors import ChatError
 
 T = TypeVar("T")
 
@@ -29,6 +30,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Tokens, messages and health of the running system (`make run`).",
 )
+gates = typer.Typer(no_args_is_help=True, help="What conversations allow, as message_svc enforces it.")
+app.add_typer(gates, name="gates")
 err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -49,6 +52,8 @@ def _run(work: Coroutine[object, object, T]) -> T:
         return asyncio.run(work)
     except ProblemError as problem:
         _fail(printable(f"{problem} ({problem.code})"), REFUSED)
+    except ChatError as error:
+        _fail(f"{error} ({error.reason.value})", NOT_RUNNING if error.retryable else REFUSED)
     except ClosedError as closed:
         _fail(str(closed), REFUSED)
     except aiohttp.WSServerHandshakeError as refusal:
@@ -153,6 +158,25 @@ def doctor() -> None:
     _run(examine())
     if not healthy:
         raise typer.Exit(REFUSED)
+
+
+@gates.command()
+def repush() -> None:
+    """Compute and push every conversation's rights again, as after a restore. Repeatable."""
+    from chatctl.gates import repush as pages  # noqa: PLC0415 - gRPC takes a while to import
+
+    running = _running()
+
+    async def push() -> tuple[int, int]:
+        pushed = owed = 0
+        async for page in pages(running):
+            pushed, owed = pushed + page.pushed, owed + page.owed
+        return pushed, owed
+
+    pushed, owed = _run(push())
+    typer.echo(f"{pushed} gates pushed")
+    if owed:
+        _fail(f"{owed} could not be pushed and stay owed; conversation_svc logs `gate_not_pushed`", REFUSED)
 
 
 def main() -> None:

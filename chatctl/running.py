@@ -22,6 +22,8 @@ class Running:
     ops_url: str
     targets: dict[str, str]
     """gRPC address of each service."""
+    keys_dir: Path
+    """Where the keys of callers lie, chatctl's own among them."""
     database_urls: dict[str, str] = field(repr=False)
     """Each service's own."""
     redis_url: str = field(repr=False)
@@ -35,6 +37,7 @@ class Running:
             issuer_url=str(described["issuerUrl"]).rstrip("/"),
             ops_url=str(described["opsUrl"]).rstrip("/"),
             targets=dict(described["targets"]),
+            keys_dir=Path(described["keysDir"]),
             database_urls=dict(described["databaseUrls"]),
             redis_url=str(described["redisUrl"]),
             amqp_url=str(described["amqpUrl"]),

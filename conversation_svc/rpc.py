@@ -21,12 +21,14 @@ from conversation_svc.actions.get_settings import get_settings
 from conversation_svc.actions.list_blocks import list_blocks
 from conversation_svc.actions.put_block import put_block
 from conversation_svc.actions.put_mail_addresses import put_mail_addresses
+from conversation_svc.actions.repush_gates import repush_gates
 from conversation_svc.actions.sync_profile import sync_profile
 from conversation_svc.actions.update_settings import update_settings
 from conversation_svc.actions.upsert_profiles import upsert_profiles
 from conversation_svc.actions.withdraw_request import withdraw_request
 from conversation_svc.callers import profile_of, writer
 from conversation_svc.domain import Refusal
+from conversation_svc.messages import MOST_GATES
 from conversation_svc.wire import (
     context_from_proto,
     conversation_to_proto,
@@ -185,6 +187,15 @@ class ConversationServicer(service_pb2_grpc.ConversationServiceServicer):
         refuse_nul(request)
         await connect_people(self._deps, request.user_id, request.other_user_id)
         return rpc.ConnectPeopleResponse()
+
+    async def RepushGates(self, request: rpc.RepushGatesRequest, context: Context) -> rpc.RepushGatesResponse:
+        after = UUID(request.after_conversation_id) if request.after_conversation_id else None
+        page = await repush_gates(self._deps, after, request.limit or MOST_GATES)
+        return rpc.RepushGatesResponse(
+            pushed=page.pushed,
+            owed=page.owed,
+            next_after_conversation_id=str(page.last) if page.last else "",
+        )
 
     def _conversation(self, viewed: Viewed) -> pb.Conversation:
         return conversation_to_proto(

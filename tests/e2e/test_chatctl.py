@@ -125,6 +125,19 @@ async def test_a_request_a_reply_and_a_conversation(chatctl: Chatctl, state: Pat
     assert json.loads(again.out) == json.loads(reply.out)
 
 
+async def test_gates_repush_pushes_the_rights_of_every_conversation(chatctl: Chatctl, system: System) -> None:
+    ada, ben = stranger("ada"), stranger("ben")
+    assert (await chatctl("tail", "--user", ben, "--role", "candidate", "--count", "1")).code == OK
+    assert (await chatctl("send", "Hello", "--user", ada, "--role", "recruiter", "--to", ben)).code == OK
+
+    result = await chatctl("gates", "repush")
+
+    assert (result.code, result.err) == (OK, "")
+    count, _, rest = result.out.partition(" ")
+    assert int(count) >= 1
+    assert rest == "gates pushed\n"
+
+
 async def test_doctor_finds_a_running_system_healthy_and_names_no_secret(
     chatctl: Chatctl, system: System
 ) -> None:

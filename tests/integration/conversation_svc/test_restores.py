@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+from splits.chat.conversation.v1 import service_pb2 as rpc
+
 from conversation_svc.actions.reconcile_gates import reconcile_gates
-from tests.support.conversation_svc import (
-    ConversationService,
-)
-from tests.support.message_svc import MessageService
-from tests.support.pushes import refused_to, talking
+from servicekit.errors import ChatError, Reason
+from tests.support.conversation_svc import ConversationService, new_person
+from tests.support.message_svc import TIMEOUT, MessageService
+from tests.support.proxy import Proxy
+from tests.support.pushes import away, owed, pushed, refused_to, talking, unavailable
 from tests.support.waiting import eventually
 
 
@@ -89,3 +92,84 @@ async def test_a_change_under_a_version_that_is_held_with_other_content_is_enfor
         assert await pool.fetchval(query, conversation) == 4
     await service.unblock(rita, cora)
     assert (await messages.send(rita.user_id, conversation, "open")).HasField("stored")
+
+
+async def test_a_first_message_found_under_a_gate_of_our_version_does_not_make_that_gate_ours(
+    quick: ConversationService, messages: MessageService
+) -> None:
+    rita, cora = new_person(), new_person("candidate")
+    await quick.meet(rita, cora)
+    conversation = await quick.start(rita, cora)
+    await quick.block(cora, rita)
+    # A restore to before the first message was confirmed; a change since has taken the block's version.
+    async with quick.pool.acquire() as conn, conn.transaction():
+        await conn.execute("DELETE FROM blocks WHERE blocker_id = $1", cora.user_id)
+        await conn.execute(
+            "UPDATE conversations SET opened = false, gate_pushed = 0, push_due_at = now()"
+            " WHERE id = $1::text::uuid",
+            conversation,
+        )
+
+    await pushed(quick, conversation)
+
+    assert await versions(quick, messages, conversation) == (3, 3)
+
+
+async def test_a_repush_puts_a_gate_of_the_same_version_and_other_content_right(
+    service: ConversationService, messages: MessageService
+) -> None:
+    rita, cora, conversation = await talking(service)
+    await service.block(cora, rita)
+    # As a release leaves it that computes rights otherwise: nothing is owed, and other rights are held.
+    await service.pool.execute("DELETE FROM blocks WHERE blocker_id = $1", cora.user_id)
+    assert await refused_to(messages, rita, conversation)
+
+    await repush(service, limit=2)
+
+    assert (await messages.send(rita.user_id, conversation, "open")).HasField("stored")
+    assert await versions(service, messages, conversation) == (4, 4)
+    all_open = "SELECT id, gate_version FROM conversations WHERE opened ORDER BY id"
+    before = await service.pool.fetch(all_open)
+    pages = await repush(service, limit=500)
+    assert sum(page.pushed for page in pages) == len(before)
+    assert before == await service.pool.fetch(all_open)
+    assert not await owed(service, *(str(row["id"]) for row in before))
+
+
+async def test_what_a_repush_could_not_push_is_owed(
+    quick: ConversationService, messages: MessageService, between: Proxy
+) -> None:
+    _, _, conversation = await talking(quick)
+    await messages.pool.execute("DELETE FROM gate WHERE id = $1::text::uuid", conversation)
+    async with away(between):
+        await unavailable(repush(quick, limit=500))
+        assert await owed(quick, conversation) == 1
+
+    await pushed(quick, conversation)
+    assert await messages.pool.fetchval("SELECT count(*) FROM gate WHERE id = $1::text::uuid", conversation)
+
+
+async def test_only_services_of_the_marketplace_repush(service: ConversationService) -> None:
+    with pytest.raises(ChatError) as refused:
+        await service.call("RepushGates", rpc.RepushGatesRequest(), None)
+    assert refused.value.reason is Reason.FORBIDDEN
+
+
+async def repush(service: ConversationService, limit: int) -> list[rpc.RepushGatesResponse]:
+    """All gates, page by page; the pages."""
+    client = service.client("ats_sync")
+    request = rpc.RepushGatesRequest(limit=limit)
+    pages: list[rpc.RepushGatesResponse] = []
+    while not pages or request.after_conversation_id:
+        pages.append(await client.call(client.stub.RepushGates, request, timeout=TIMEOUT))
+        request.after_conversation_id = pages[-1].next_after_conversation_id
+    return pages
+
+
+async def versions(
+    service: ConversationService, messages: MessageService, conversation: str
+) -> tuple[int, int]:
+    """The gate's version here, and the one held."""
+    ours = "SELECT gate_version FROM conversations WHERE id = $1::text::uuid"
+    theirs = "SELECT gate_version FROM gate WHERE id = $1::text::uuid"
+    return await service.pool.fetchval(ours, conversation), await messages.pool.fetchval(theirs, conversation)

@@ -12,6 +12,7 @@ WHOLE = {
     "issuerUrl": "http://127.0.0.1:8090",
     "opsUrl": "http://127.0.0.1:9080",
     "targets": {"message_svc": "127.0.0.1:50052"},
+    "keysDir": "/state/keys",
     "databaseUrls": {"message_svc": "postgresql://user:secret@127.0.0.1/chat"},
     "redisUrl": "redis://:secret@127.0.0.1:6379/0",
     "amqpUrl": "amqp://user:secret@127.0.0.1/",

@@ -829,3 +829,59 @@ class Settings(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Settings: _TypeAlias = Settings  # noqa: Y015
+
+@_typing.final
+class RepushGatesRequest(_message.Message):
+    """A page of conversations whose gates to push."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    after_conversation_id: _builtins.str
+    """UUID: those after this one, in the order of ids; empty = from the first."""
+    limit: _builtins.int
+    """1..500; 0 = 500."""
+    def __init__(
+        self,
+        *,
+        after_conversation_id: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_conversation_id", b"after_conversation_id", "limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepushGatesRequest: _TypeAlias = RepushGatesRequest  # noqa: Y015
+
+@_typing.final
+class RepushGatesResponse(_message.Message):
+    """What became of the page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PUSHED_FIELD_NUMBER: _builtins.int
+    OWED_FIELD_NUMBER: _builtins.int
+    NEXT_AFTER_CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    pushed: _builtins.int
+    """How many message_svc now holds as they were computed."""
+    owed: _builtins.int
+    """How many it did not take: they stay owed and are tried again."""
+    next_after_conversation_id: _builtins.str
+    """The last conversation of this page, which the next one starts after; empty on the last page."""
+    def __init__(
+        self,
+        *,
+        pushed: _builtins.int = ...,
+        owed: _builtins.int = ...,
+        next_after_conversation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_after_conversation_id", b"next_after_conversation_id", "owed", b"owed", "pushed", b"pushed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepushGatesResponse: _TypeAlias = RepushGatesResponse  # noqa: Y015

@@ -103,6 +103,11 @@ class ConversationServiceStub:
                 request_serializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.ConnectPeopleRequest.SerializeToString,
                 response_deserializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.ConnectPeopleResponse.FromString,
                 _registered_method=True)
+        self.RepushGates = channel.unary_unary(
+                '/splits.chat.conversation.v1.ConversationService/RepushGates',
+                request_serializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.RepushGatesRequest.SerializeToString,
+                response_deserializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.RepushGatesResponse.FromString,
+                _registered_method=True)
 
 
 class ConversationServiceServicer:
@@ -203,6 +208,13 @@ class ConversationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RepushGates(self, request, context):
+        """Computes gates anew and pushes them, whether a push is owed or not: for an operator after a restore. Repeatable.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConversationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -270,6 +282,11 @@ def add_ConversationServiceServicer_to_server(servicer, server):
                     servicer.ConnectPeople,
                     request_deserializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.ConnectPeopleRequest.FromString,
                     response_serializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.ConnectPeopleResponse.SerializeToString,
+            ),
+            'RepushGates': grpc.unary_unary_rpc_method_handler(
+                    servicer.RepushGates,
+                    request_deserializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.RepushGatesRequest.FromString,
+                    response_serializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.RepushGatesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -627,6 +644,33 @@ class ConversationService:
             '/splits.chat.conversation.v1.ConversationService/ConnectPeople',
             splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.ConnectPeopleRequest.SerializeToString,
             splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.ConnectPeopleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RepushGates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/splits.chat.conversation.v1.ConversationService/RepushGates',
+            splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.RepushGatesRequest.SerializeToString,
+            splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.RepushGatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -63,6 +63,8 @@ class ConversationServiceStub:
     """The marketplace tells who people are, so that they can be written to before their first visit."""
     ConnectPeople: _grpc.UnaryUnaryMultiCallable[_service_pb2.ConnectPeopleRequest, _service_pb2.ConnectPeopleResponse]
     """The marketplace tells that two people know each other: they start without a request."""
+    RepushGates: _grpc.UnaryUnaryMultiCallable[_service_pb2.RepushGatesRequest, _service_pb2.RepushGatesResponse]
+    """Computes gates anew and pushes them, whether a push is owed or not: for an operator after a restore. Repeatable."""
 
 @_typing.type_check_only
 class ConversationServiceAsyncStub(ConversationServiceStub):
@@ -99,6 +101,8 @@ class ConversationServiceAsyncStub(ConversationServiceStub):
     """The marketplace tells who people are, so that they can be written to before their first visit."""
     ConnectPeople: _aio.UnaryUnaryMultiCallable[_service_pb2.ConnectPeopleRequest, _service_pb2.ConnectPeopleResponse]  # type: ignore[assignment]
     """The marketplace tells that two people know each other: they start without a request."""
+    RepushGates: _aio.UnaryUnaryMultiCallable[_service_pb2.RepushGatesRequest, _service_pb2.RepushGatesResponse]  # type: ignore[assignment]
+    """Computes gates anew and pushes them, whether a push is owed or not: for an operator after a restore. Repeatable."""
 
 class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Conversations, requests, blocks and profiles.
@@ -210,5 +214,13 @@ class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_service_pb2.ConnectPeopleResponse, _abc.Awaitable[_service_pb2.ConnectPeopleResponse]]:
         """The marketplace tells that two people know each other: they start without a request."""
+
+    @_abc_1.abstractmethod
+    def RepushGates(
+        self,
+        request: _service_pb2.RepushGatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_service_pb2.RepushGatesResponse, _abc.Awaitable[_service_pb2.RepushGatesResponse]]:
+        """Computes gates anew and pushes them, whether a push is owed or not: for an operator after a restore. Repeatable."""
 
 def add_ConversationServiceServicer_to_server(servicer: ConversationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
