@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -97,10 +97,11 @@ async def _apply_to_members(conn: Executor, gates: Sequence[HeldGate], now: date
     keys = [(user_id, gate.snapshot.conversation_id) for gate in gates for user_id in gate.snapshot.rights]
     old = await store.lock_members(conn, keys)
     rows: list[MemberRow] = []
-    receipts: list[RealtimeEvent] = []
+    owed: list[RealtimeEvent] = []
     for gate in gates:
         snapshot = gate.snapshot
         own: list[MemberRow] = []
+        receipts: list[RealtimeEvent] = []
         curious: list[str] = []  # those who hid and so saw nothing, until now
         for rights in snapshot.rights.values():
             before = old.get((rights.user_id, snapshot.conversation_id))
@@ -112,9 +113,14 @@ async def _apply_to_members(conn: Executor, gates: Sequence[HeldGate], now: date
                 receipts += _receipts(snapshot, change.row, snapshot.who_see_receipts, now)
         for row in own:
             receipts += _receipts(snapshot, row, curious, now)
-        rows += own
+        # A receipt is a change for those who get it.
+        told = {user_id for receipt in receipts for user_id in receipt.recipients}
+        rows += [
+            replace(row, changed_at=max(now, row.changed_at)) if row.user_id in told else row for row in own
+        ]
+        owed += receipts
     await store.put_members(conn, rows)
-    return receipts
+    return owed
 
 
 def _receipts(gate: GateSnapshot, row: MemberRow, to: Sequence[str], now: datetime) -> list[RealtimeEvent]:

@@ -1,6 +1,7 @@
 """message_svc's tables, through named queries.
 
-Order of locks, everywhere: gates by id, then member rows. A read mark locks one member row and nothing else.
+Order of locks, everywhere: gates by id, then member rows. Whatever writes another's row holds the gate; flags
+are one's own, and lock one member row and nothing else.
 """
 
 from message_svc.store.gates import (
@@ -16,7 +17,7 @@ from message_svc.store.inbox import (
     View,
     Watched,
     count_totals,
-    count_unread,
+    find_reader,
     get_member_views,
     get_watch_list,
     list_archived,
@@ -50,10 +51,10 @@ __all__ = [
     "change_messages",
     "count_bodies_owed",
     "count_totals",
-    "count_unread",
     "find_duplicates",
     "find_linked",
     "find_message",
+    "find_reader",
     "find_replied",
     "get_gate_versions",
     "get_member_views",

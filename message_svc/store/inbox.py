@@ -12,7 +12,6 @@ import asyncpg
 from message_svc.codec import gate_from_bytes
 from message_svc.domain import (
     Folder,
-    GateSnapshot,
     MemberRow,
     StoredMessage,
 )
@@ -55,14 +54,15 @@ async def lock_member(conn: Executor, user_id: str, conversation_id: UUID) -> Me
     return None if row is None else member_row(row)
 
 
-async def count_unread(
+async def find_reader(
     conn: Executor, user_id: str, conversation_id: UUID, after_seq: int
-) -> tuple[int, GateSnapshot, int]:
-    """(last_seq, gate, unread texts of others after `after_seq`), under the member row's lock."""
-    row = await q.count_unread.fetchrow(conn, conversation_id, user_id, after_seq)
-    if row is None:  # a member row has no gate only if somebody deleted it by hand
-        raise LookupError(f"conversation {conversation_id} has members and no gate")
-    return row["last_seq"], gate_from_bytes(row["snapshot"]), row["unread"]
+) -> tuple[MemberRow, int] | None:
+    """A visible member row, and how many texts of others are unread after `after_seq` or its pointer.
+
+    Under the gate's lock, in a later statement. None when the person is not in the conversation.
+    """
+    row = await q.find_reader.fetchrow(conn, user_id, conversation_id, after_seq)
+    return None if row is None else (member_row(row), row["unread_after"])
 
 
 async def move_read_pointer(
@@ -73,10 +73,11 @@ async def move_read_pointer(
     shared_read_seq: int | None,
     unread: int,
     at: datetime,
+    told: Sequence[str],
 ) -> None:
-    """Writes a read mark over the locked row."""
+    """Writes a read mark. Under the gate's lock; `told` are the others who get the receipt."""
     await q.move_read_pointer.execute(
-        conn, member.user_id, member.conversation_id, last_read_seq, shared_read_seq, unread, at
+        conn, member.user_id, member.conversation_id, last_read_seq, shared_read_seq, unread, at, told
     )
 
 

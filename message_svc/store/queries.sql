@@ -24,7 +24,7 @@ WHERE gate.id = raised.id
 SELECT id, gate_version, last_seq FROM gate WHERE id = ANY ($1::uuid[])
 
 -- name: lock_members
--- Only under their gates' locks; a read mark locks a single row and nothing after it.
+-- Only under their gates' locks; flags lock a single row and nothing after it.
 SELECT member.*
 FROM member
 JOIN unnest($1::text[], $2::uuid[]) AS wanted (user_id, conversation_id) USING (user_id, conversation_id)
@@ -153,6 +153,12 @@ FOR UPDATE
 
 -- Flags --------------------------------------------------------------------------------------------------
 
+-- name: lock_member
+SELECT member.*
+FROM member
+WHERE user_id = $1 AND conversation_id = $2 AND left_at IS NULL AND activity_at IS NOT NULL
+FOR UPDATE
+
 -- name: set_flags
 UPDATE member
 SET muted = $3, archived = $4, changed_at = greatest(changed_at, $5)
@@ -160,28 +166,26 @@ WHERE user_id = $1 AND conversation_id = $2
 
 -- Read marks ---------------------------------------------------------------------------------------------
 
--- name: lock_member
-SELECT member.*
-FROM member
-WHERE user_id = $1 AND conversation_id = $2 AND left_at IS NULL AND activity_at IS NOT NULL
-FOR UPDATE
-
--- name: count_unread
--- The next statement after lock_member: a send that adds to the row either committed before that lock, and is
--- counted here, or waits for it, and adds to what is counted here.
-SELECT gate.last_seq,
-       gate.snapshot,
+-- name: find_reader
+-- Under the gate's lock, in a later statement. With what is unread after $3, or after where the pointer stands.
+SELECT member.*,
        (SELECT count(*)
         FROM message
-        WHERE message.conversation_id = gate.id
-          AND message.seq > least($3::bigint, gate.last_seq)
+        WHERE message.conversation_id = $2
+          AND message.seq > greatest(member.last_read_seq, $3::bigint)
           AND message.kind = 'text'
           AND message.redacted_at IS NULL
-          AND message.sender_id <> $2) AS unread
-FROM gate
-WHERE gate.id = $1
+          AND message.sender_id <> $1) AS unread_after
+FROM member
+WHERE user_id = $1 AND conversation_id = $2 AND left_at IS NULL AND activity_at IS NOT NULL
 
 -- name: move_read_pointer
+-- Under the gate's lock. Something changed for those who are told of it too.
+WITH told AS (
+    UPDATE member
+    SET changed_at = greatest(changed_at, $6)
+    WHERE user_id = ANY ($7::text[]) AND conversation_id = $2
+)
 UPDATE member
 SET last_read_seq = $3, shared_read_seq = $4, unread = $5, changed_at = greatest(changed_at, $6)
 WHERE user_id = $1 AND conversation_id = $2

@@ -240,6 +240,30 @@ async def test_what_redis_lost_behind_a_cursor_it_still_knows_is_in_the_welcome(
         assert (row["conversationId"], row["lastSeq"]) == (where, 2)
 
 
+async def test_a_receipt_that_redis_lost_is_a_change_in_the_welcome_and_reading_again_shows_it(
+    own: tuple[Town, str],
+) -> None:
+    town, redis_url = own
+    recruiter, candidate, where = await talking(town)
+    async with candidate.live() as live:
+        await candidate.send(where, "have you read this?")
+        await live.frame("message.created")
+        cursor, known = live.cursor, await candidate.get("/watch-list")
+        assert cursor is not None
+        await recruiter.request("PUT", "/conversations/{id}/read", {"lastReadSeq": 2}, id=where)
+        lost = (await live.frame("read.receipt"))["cursor"]
+    async with redis.Redis.from_url(redis_url) as server:
+        assert await server.xdel(stream_key(candidate.user_id), lost) == 1
+    async with back(candidate, cursor) as live:
+        assert (live.welcome["resumed"], live.replayed) == (True, [])
+        [row] = live.welcome["watchList"]
+        [before] = known["items"]
+        assert row["changedAt"] > before["changedAt"]
+        assert {**row, "changedAt": None} == {**before, "changedAt": None}
+    people = (await candidate.view(where))["participants"]
+    assert {each["user"]["id"]: each["lastReadSeq"] for each in people}[recruiter.user_id] == 2
+
+
 async def test_a_trimmed_stream_starts_over(own: tuple[Town, str]) -> None:
     town, redis_url = own
     recruiter, candidate, where = await talking(town)

@@ -293,3 +293,86 @@ async def test_the_largest_batch_is_taken_and_the_largest_page_comes_back(servic
 
     assert all(outcome.HasField("stored") for outcome in outcomes)
     assert len(found.messages) == 64
+
+
+async def watched(service: MessageService, user_id: str, conversation: str) -> rpc.WatchItem:
+    client = service.client()
+    response = await client.call(
+        client.stub.GetWatchList,
+        rpc.GetWatchListRequest(),
+        timeout=TIMEOUT,
+        acting=ActingUser(user_id, "recruiter"),
+    )
+    (item,) = [item for item in response.items if item.conversation_id == conversation]
+    return item
+
+
+def moved_between(old: rpc.WatchItem, new: rpc.WatchItem) -> bool:
+    return new.changed_at.ToNanoseconds() > old.changed_at.ToNanoseconds()
+
+
+async def test_a_receipt_is_a_change_in_the_watch_lists_of_exactly_those_who_get_it(
+    service: MessageService,
+) -> None:
+    ada, bob, eve, gone = new_people(4)
+    conversation = await conversation_of(service, [ada, bob, eve, gone], 2)
+    hiding = [member(ada), member(bob), member(eve, receipts_hidden=True, version=2), member(gone, left=True)]
+    await service.apply(active_gate(conversation, 2, hiding))
+
+    async def all_watched() -> list[rpc.WatchItem]:
+        return [await watched(service, person, conversation) for person in (ada, bob, eve, gone)]
+
+    before = await all_watched()
+    await service.read(bob, conversation, 1)
+    told = await all_watched()
+    await service.read(bob, conversation, 1)
+    assert await all_watched() == told  # where it stood already, nobody is told anything
+
+    moved = [moved_between(*pair) for pair in zip(before, told, strict=True)]
+    assert moved == [True, True, False, False]
+    assert (told[0].last_seq, told[0].change_seq, told[0].version) == (
+        before[0].last_seq,
+        before[0].change_seq,
+        before[0].version,
+    )
+
+
+async def test_what_is_read_in_secret_moves_no_other_watch_list(service: MessageService) -> None:
+    ada, bob = new_people(2)
+    requested, shut, hidden = [new_conversation_id() for _ in range(3)]
+    await service.open(request_gate(requested, 1, ada, bob), ada)
+    blocked = {"can_send": False, "shares_receipts": False}
+    for conversation, people in (
+        (shut, [member(ada, **blocked), member(bob, version=2, **blocked)]),
+        (hidden, [member(ada), member(bob, version=2, receipts_hidden=True)]),
+    ):
+        await service.open(active_gate(conversation, 1, [ada, bob]), ada)
+        await service.apply(active_gate(conversation, 2, people))
+    conversations = (requested, shut, hidden)
+
+    before = [await watched(service, ada, one) for one in conversations]
+    for one in conversations:
+        assert (await service.read(bob, one, 1)).last_read_seq == 1
+
+    assert [await watched(service, ada, one) for one in conversations] == before
+
+
+async def test_receipts_that_a_push_reveals_are_a_change_for_those_who_get_them(
+    service: MessageService,
+) -> None:
+    ada, bob, eve = new_people(3)
+    conversation = await conversation_of(service, [ada, bob, eve], 2)
+    people = [member(ada), member(bob), member(eve, receipts_hidden=True)]
+    secretive = [member(ada), member(bob, shares_receipts=False), people[2]]
+    await service.apply(active_gate(conversation, 2, secretive))
+    await service.read(bob, conversation, 2)
+    before = [await watched(service, person, conversation) for person in (ada, bob, eve)]
+
+    await service.apply(active_gate(conversation, 3, people))
+
+    after = [await watched(service, person, conversation) for person in (ada, bob, eve)]
+    view = await service.view(ada, conversation)
+    assert view is not None
+    assert [(pointer.user_id, pointer.last_read_seq) for pointer in view.read_pointers] == [(bob, 2)]
+    moved = [moved_between(*pair) for pair in zip(before, after, strict=True)]
+    assert moved == [True, False, False]
