@@ -2,6 +2,10 @@
 
 A conversation that either does not show is not there for the caller; one without a message is not there for
 anybody.
+
+A change is committed by conversation_svc first and known to message_svc afterwards. So details that are older
+than the member view were read too early, and are read again. Details that are newer are a change under way:
+what is told then has the older version (`views.version`), and whoever hears of the newer one knows to fetch.
 """
 
 from __future__ import annotations
@@ -25,13 +29,15 @@ async def conversation(backends: Backends, user: ActingUser, conversation_id: st
     details, members = await asyncio.gather(
         backends.get_conversations(user, ids), backends.get_member_views(user, ids)
     )
+    details = await _up_to_date(backends, user, details, members)
     return _joined(details.get(conversation_id), members.get(conversation_id), user)
 
 
 async def with_view(backends: Backends, user: ActingUser, details: conversation_pb.Conversation) -> Json:
     """`Conversation` whose details are at hand. Raises ProblemError `not_found`."""
     members = await backends.get_member_views(user, [details.id])
-    return _joined(details, members.get(details.id), user)
+    found = await _up_to_date(backends, user, {details.id: details}, members)
+    return _joined(found.get(details.id), members.get(details.id), user)
 
 
 async def with_member(backends: Backends, user: ActingUser, view: message_pb.MemberView) -> Json:
@@ -74,6 +80,7 @@ async def current(
         backends.get_unread(user) if conversations else no_totals(),
         backends.get_messages(user, messages),
     )
+    details = await _up_to_date(backends, user, details, members)
     return Current(
         {
             each: views.conversation_event(details[each], members[each], totals)
@@ -82,6 +89,22 @@ async def current(
         },
         {(each.conversation_id, each.seq): views.message(each) for each in found},
     )
+
+
+async def _up_to_date(
+    backends: Backends,
+    user: ActingUser,
+    details: Mapping[str, conversation_pb.Conversation],
+    members: Mapping[str, message_pb.MemberView],
+) -> Mapping[str, conversation_pb.Conversation]:
+    """The details, those that are older than the member's view read once more."""
+    old = [
+        each for each, known in details.items() if each in members and known.version < members[each].version
+    ]
+    if not old:
+        return details
+    again = await backends.get_conversations(user, old)
+    return {each: known for each, known in details.items() if each not in old} | again
 
 
 def _joined(

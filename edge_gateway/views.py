@@ -147,6 +147,11 @@ def folder(view: message_pb.MemberView) -> str | None:
     return "archived" if view.archived else FOLDERS.get(view.folder)
 
 
+def version(details: conversation_pb.Conversation, view: message_pb.MemberView) -> int:
+    """The version that both services know. A member view without one is an older release's."""
+    return min(details.version, view.version) if view.version else details.version
+
+
 def conversation(details: conversation_pb.Conversation, view: message_pb.MemberView, viewer_id: str) -> Json:
     """`Conversation` as one participant sees it: who and what about, joined with what was said and read."""
     read = {pointer.user_id: pointer.last_read_seq for pointer in view.read_pointers}
@@ -179,7 +184,7 @@ def conversation(details: conversation_pb.Conversation, view: message_pb.MemberV
         "muted": view.muted,
         "archived": view.archived,
         "blockedByMe": details.blocked_by_me,
-        "version": details.version,
+        "version": version(details, view),
         "createdAt": time(details.created_at),
         "updatedAt": time(details.updated_at),
     }
@@ -202,7 +207,7 @@ def conversation_event(
                 if not participant.HasField("left_at")
             ],
             "context": _context_or_none(details),
-            "version": details.version,
+            "version": version(details, view),
             "lastSeq": view.last_seq,
             "changeSeq": view.change_seq,
             "lastMessageAt": _maybe_time(view, "last_message_at", view.last_message_at),
