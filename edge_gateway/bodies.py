@@ -73,6 +73,21 @@ class Fields:
             return value
         return ""
 
+    def texts(self, name: str, *, most: int, longest: int) -> list[str]:
+        """At most `most` strings of 1 to `longest` characters; none when absent (or null) or wrong."""
+        value = self._values.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            self._note(name, "type", "must be a list of strings")
+        elif len(value) > most:
+            self._note(name, "length", f"must have at most {most} elements")
+        elif not all(1 <= len(each) <= longest and "\0" not in each for each in value):
+            self._note(name, "format", f"must hold strings of 1 to {longest} characters without NUL")
+        else:
+            return list(value)
+        return []
+
     def boolean(self, name: str) -> bool:
         """True or false; false when absent (or null) or wrong."""
         value = self._values.get(name)

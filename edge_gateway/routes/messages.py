@@ -7,24 +7,33 @@ import re
 from splits.chat.message.v1 import message_pb2 as message_pb
 from splits.chat.message.v1 import service_pb2 as message_rpc
 
-from edge_gateway import params, sends, views
+from edge_gateway import params, problems, sends, views
 from edge_gateway.bodies import Fields
 from edge_gateway.routes.route import Answer, Body, Call, Route, Services
+from servicekit.errors import Reason
 
 MAX_TEXT = 8000
 MAX_CLIENT_ID = 64
+MAX_ATTACHMENTS = 10
 _CLIENT_ID = re.compile(r"[!-~]+")
 
 
 def new_message(fields: Fields) -> message_pb.NewMessage:
-    """`{clientMessageId, text, replyToId?}`; what is wrong is noted in `fields`."""
-    return message_pb.NewMessage(
+    """`{clientMessageId, text, attachmentIds?, replyToId?}`; what is wrong is noted in `fields`.
+
+    Nobody has an attachment yet. One that is named is refused: a message without it is not what was sent.
+    """
+    attachments = fields.texts("attachmentIds", most=MAX_ATTACHMENTS, longest=64)
+    message = message_pb.NewMessage(
         client_message_id=fields.text(
             "clientMessageId", longest=MAX_CLIENT_ID, required=True, pattern=_CLIENT_ID
         ),
-        text=fields.text("text", longest=MAX_TEXT, required=True),
+        text=fields.text("text", longest=MAX_TEXT, required=not attachments),
         reply_to_id=fields.text("replyToId", longest=64, pattern=params.ID),
     )
+    if attachments and not fields.violations:
+        raise problems.failure(Reason.ATTACHMENT_UNAVAILABLE)
+    return message
 
 
 async def list_messages(services: Services, call: Call) -> Answer:

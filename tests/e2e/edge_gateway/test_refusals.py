@@ -236,6 +236,24 @@ async def test_a_message_is_refused_that_is_too_long_or_empty(town: Town) -> Non
         assert (refused.status, refused.body["errors"][0]["pointer"]) == (400, f"/{name}")
 
 
+async def test_a_message_has_no_attachments_yet_and_none_is_dropped_in_silence(town: Town) -> None:
+    ada, bob = await town.person("recruiter"), await town.person("candidate")
+    where = (await ada.start(bob)).body["conversation"]["id"]
+    for none in ([], None):
+        sent = await bob.send(where, "without", attachmentIds=none)
+        assert (sent.status, sent.body["attachments"]) == (201, [])
+    for text in ("with one", ""):
+        refused = await bob.send(where, text, attachmentIds=["0193a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"])
+        assert (refused.status, refused.code) == (409, "attachment_unavailable")
+    for wrong in ("x", [1], [None], [""], ["x" * 65], ["x"] * 11, {}):
+        refused = await bob.send(where, "wrong", attachmentIds=wrong)
+        assert (refused.status, [each["pointer"] for each in refused.body["errors"]]) == (
+            400,
+            ["/attachmentIds"],
+        )
+    assert (await bob.view(where))["lastSeq"] == 3
+
+
 async def test_oneself_cannot_be_blocked_or_written_to(town: Town) -> None:
     ada = await town.person("recruiter")
     assert (await ada.request("PUT", "/blocks/{userId}", userId=ada.user_id)).status in (400, 403)
