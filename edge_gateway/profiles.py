@@ -37,8 +37,13 @@ class Profiles:
         task = self._telling.get(key)
         if task is None:
             task = self._telling[key] = asyncio.create_task(self._tell(key))
-            task.add_done_callback(lambda _done: self._telling.pop(key, None))
+            task.add_done_callback(lambda done: self._told(key, done))
         return await asyncio.shield(task)
+
+    def _told(self, key: ActingUser, done: asyncio.Task[conversation_pb.Profile]) -> None:
+        self._telling.pop(key, None)
+        if not done.cancelled():
+            done.exception()  # known to those who wait for it; they may have given up by then
 
     async def _tell(self, key: ActingUser) -> conversation_pb.Profile:
         profile = await self._backends.sync_profile(key)

@@ -27,6 +27,8 @@ class _Protocol(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002 - aiohttp's signature
     ) -> web.StreamResponse:
         """A request that could not be read (what else fails is answered before it gets here)."""
+        if isinstance(exc, ConnectionError):
+            raise exc  # the client is gone: the server ends the connection without a word
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun")
         exchange = Exchange(request, str(new_id()))

@@ -135,6 +135,9 @@ class Handshake:
         except (ChatError, TimeoutError):
             outcome = "unavailable"
             raise
+        except ConnectionError:
+            outcome = "gone"
+            raise
         finally:
             self._metrics.handshakes.labels(outcome=outcome).inc()
 
@@ -153,7 +156,7 @@ class Handshake:
                 with budget(self._rules.timeout_s):
                     await self._hub.join(session)
                     start = await self._start(exchange.request.query.get("cursor", ""), session)
-            if session.ended_with is not None:
+            if session.ended_with is not None or self._hub.draining:
                 raise problems.failure(Reason.UNAVAILABLE)
             response, socket = await self._upgrade(exchange, asked, session)
         except BaseException:

@@ -58,6 +58,7 @@ class Hub:
         feed = self._feeds.get(name.encode())
         if feed is None:
             subscribed = asyncio.create_task(self._subscriber.subscribe(name))
+            subscribed.add_done_callback(_take_note)
             feed = Feed(name, subscribed, self._hydration)
             self._feeds[name.encode()] = feed
         feed.admit(session)
@@ -123,3 +124,9 @@ class Hub:
     def _forget(self, socket: Socket) -> None:
         self._sockets.discard(socket)
         self._metrics.sockets_open.set(len(self._sockets))
+
+
+def _take_note(subscribed: asyncio.Task[None]) -> None:
+    """Its failure is known to those who wait for it; they may have given up by then."""
+    if not subscribed.cancelled():
+        subscribed.exception()

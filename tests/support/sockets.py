@@ -157,3 +157,16 @@ def show_conversation(
     edge.services.answers["GetConversations"] = details
     edge.services.answers["GetMemberViews"] = member
     return asked
+
+
+def hold_welcomes(edge: Edge) -> tuple[asyncio.Event, asyncio.Event]:
+    """Welcomes wait: the first event says that one does, the second lets them go on."""
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(_request: Any, _user: Any) -> message_rpc.GetUnreadResponse:
+        asked.set()
+        await go_on.wait()
+        return message_rpc.GetUnreadResponse()
+
+    edge.services.answers["GetUnread"] = slowly
+    return asked, go_on

@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from splits.chat.message.v1 import service_pb2 as message_rpc
 
 from servicekit.realtime import RealtimePublisher
-from tests.support.edge import Edge, run_edge
+from tests.support.edge import run_edge
 from tests.support.issuer import Issuer
 from tests.support.keys import Keys
 from tests.support.resuming import come, leave, redacted, told
-from tests.support.sockets import connect, realtime, show_conversation, somebody, stored_message
-
-
-@asynccontextmanager
-async def opening(edge: Edge) -> AsyncIterator[tuple[asyncio.Event, asyncio.Event]]:
-    """Welcomes wait: the first event says that one does, the second lets them go on."""
-    reading, go_on = asyncio.Event(), asyncio.Event()
-
-    async def slowly(_request: Any, _user: Any) -> message_rpc.GetUnreadResponse:
-        reading.set()
-        await go_on.wait()
-        return message_rpc.GetUnreadResponse()
-
-    edge.services.answers["GetUnread"] = slowly
-    yield reading, go_on
+from tests.support.sockets import (
+    connect,
+    hold_welcomes,
+    realtime,
+    show_conversation,
+    somebody,
+    stored_message,
+)
 
 
 @pytest.mark.parametrize("resumed", [True, False])
@@ -44,16 +34,16 @@ async def test_what_comes_during_the_handshake_is_told_once_as_it_stands_before_
         if resumed:
             await service.publish([realtime("message.created", ada, seq=2)])
         edge.services.keep(*(stored_message(seq, f"m{seq}") for seq in (2, 3)))
-        async with opening(edge) as (reading, go_on):
-            query = f"cursor={caught_up['cursor']}" if resumed else ""
-            coming = asyncio.create_task(connect(edge, ada, query=query))
-            await reading.wait()
-            await service.publish([realtime("message.created", ada, seq=3)])
-            held = realtime("message.created", ada, seq=4)
-            await service.publish([held, held])  # at least once: its event is known by its id
-            edge.services.keep(redacted(stored_message(4, "secret")))
-            go_on.set()
-            frames = await told(await coming)
+        reading, go_on = hold_welcomes(edge)
+        query = f"cursor={caught_up['cursor']}" if resumed else ""
+        coming = asyncio.create_task(connect(edge, ada, query=query))
+        await reading.wait()
+        await service.publish([realtime("message.created", ada, seq=3)])
+        held = realtime("message.created", ada, seq=4)
+        await service.publish([held, held])  # at least once: its event is known by its id
+        edge.services.keep(redacted(stored_message(4, "secret")))
+        go_on.set()
+        frames = await told(await coming)
         texts = [frame["data"]["message"]["text"] for frame in frames[1:-1]]
         assert texts == [*(["m2"] if resumed else []), "m3", ""]
         assert frames[-1]["cursor"] == frames[-2]["cursor"]
