@@ -29,8 +29,8 @@ async def conversation(backends: Backends, user: ActingUser, conversation_id: st
     details, members = await asyncio.gather(
         backends.get_conversations(user, ids), backends.get_member_views(user, ids)
     )
-    details = await _up_to_date(backends, user, details, members)
-    return _joined(details.get(conversation_id), members.get(conversation_id), user)
+    found = await _up_to_date(backends, user, details, members)
+    return _joined(found.get(conversation_id), members.get(conversation_id), user)
 
 
 async def with_view(backends: Backends, user: ActingUser, details: conversation_pb.Conversation) -> Json:
@@ -94,9 +94,9 @@ async def current(
 async def _up_to_date(
     backends: Backends,
     user: ActingUser,
-    details: Mapping[str, conversation_pb.Conversation],
+    details: dict[str, conversation_pb.Conversation],
     members: Mapping[str, message_pb.MemberView],
-) -> Mapping[str, conversation_pb.Conversation]:
+) -> dict[str, conversation_pb.Conversation]:
     """The details, those that are older than the member's view read once more."""
     old = [
         each for each, known in details.items() if each in members and known.version < members[each].version

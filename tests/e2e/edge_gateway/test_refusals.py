@@ -239,13 +239,15 @@ async def test_a_message_is_refused_that_is_too_long_or_empty(town: Town) -> Non
 async def test_a_message_has_no_attachments_yet_and_none_is_dropped_in_silence(town: Town) -> None:
     ada, bob = await town.person("recruiter"), await town.person("candidate")
     where = (await ada.start(bob)).body["conversation"]["id"]
-    for none in ([], None):
+    nothing: list[object] = [[], None]
+    for none in nothing:
         sent = await bob.send(where, "without", attachmentIds=none)
         assert (sent.status, sent.body["attachments"]) == (201, [])
     for text in ("with one", ""):
         refused = await bob.send(where, text, attachmentIds=["0193a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"])
         assert (refused.status, refused.code) == (409, "attachment_unavailable")
-    for wrong in ("x", [1], [None], [""], ["x" * 65], ["x"] * 11, {}):
+    bad: list[object] = ["x", [1], [None], [""], ["x" * 65], ["x"] * 11, {}]
+    for wrong in bad:
         refused = await bob.send(where, "wrong", attachmentIds=wrong)
         assert (refused.status, [each["pointer"] for each in refused.body["errors"]]) == (
             400,

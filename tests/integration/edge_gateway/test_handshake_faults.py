@@ -25,7 +25,8 @@ from tests.support.waiting import eventually
 @contextmanager
 def faults() -> Iterator[list[Any]]:
     """What is logged as an error, or is lost in a task that nobody waits for."""
-    loop, found = asyncio.get_running_loop(), []
+    loop = asyncio.get_running_loop()
+    found: list[Any] = []
     loop.set_exception_handler(lambda _loop, context: found.append(context))
     try:
         with capture_logs() as logs:
