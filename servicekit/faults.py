@@ -52,5 +52,6 @@ def _leaf(error: BaseException) -> ChatError | None:
 
 def _is_closed(error: asyncpg.InterfaceError) -> bool:
     # asyncpg has one class for a connection that was lost and for a call that is wrong: only its text tells.
+    # One that is lost between two statements goes back to the pool by itself: "has been released".
     text = str(error)
-    return "closed" in text or "closing" in text
+    return any(word in text for word in ("closed", "closing", "released"))
