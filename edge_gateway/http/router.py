@@ -12,7 +12,10 @@ EndpointT = TypeVar("EndpointT")
 
 @dataclass(frozen=True, slots=True)
 class Found(Generic[EndpointT]):
-    """An endpoint, the template it was found by, and what stood in the template's `{…}`."""
+    """An endpoint, the template it was found by, and what stood in the template's `{…}`.
+
+    Bytes there that are no UTF-8 are lone surrogates (as in PEP 383): an id like any other that nobody has.
+    """
 
     endpoint: EndpointT
     template: str
@@ -61,13 +64,9 @@ def _match(segments: list[str], given: list[str]) -> dict[str, str] | None:
     params = {}
     for segment, text in zip(segments, given, strict=True):
         if segment.startswith("{"):
-            try:
-                value = unquote(text, errors="strict")
-            except UnicodeDecodeError:
+            if not text:
                 return None
-            if not value:
-                return None
-            params[segment[1:-1]] = value
+            params[segment[1:-1]] = unquote(text, errors="surrogateescape")
         elif segment != text:
             return None
     return params

@@ -3,36 +3,57 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
 
 import pytest
 
 from deploy.local.system import System
+from edge_gateway.app import ROUTES
 from tests.support.people import Json, Person, Reply, Town
 
 UNKNOWN = "0193a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
 
 
-async def test_foreign_unknown_and_impossible_ids_are_the_same_bytes(town: Town) -> None:
+BODIES: dict[tuple[str, str], Json] = {
+    ("POST", "/v1/conversations/{id}/messages"): {"clientMessageId": "c", "text": "t"},
+    ("PATCH", "/v1/conversations/{id}/messages/{messageId}"): {"text": "t"},
+    ("PATCH", "/v1/conversations/{id}"): {"muted": True},
+    ("PUT", "/v1/conversations/{id}/read"): {"lastReadSeq": 1},
+}
+_VARYING = {"date", "x-request-id", "traceparent", "ratelimit"}
+
+
+def told(answer: Reply) -> tuple[int, bytes, tuple[tuple[str, str], ...]]:
+    """All of an answer by which one could be told from another."""
+    kept = sorted((name.lower(), value) for name, value in answer.headers.items())
+    return answer.status, answer.without_request_id(), tuple(each for each in kept if each[0] not in _VARYING)
+
+
+@pytest.mark.parametrize(
+    ("method", "template"),
+    [(route.method, route.template) for route in ROUTES if "{id}" in route.template],
+)
+async def test_foreign_unknown_and_impossible_ids_are_the_same_bytes(
+    town: Town, method: str, template: str
+) -> None:
     ada, bob, eve = (
         await town.person("recruiter"),
         await town.person("candidate"),
         await town.person("company"),
     )
-    foreign = (await ada.start(bob)).body["conversation"]["id"]
-    asks: list[Callable[[str], Awaitable[Reply]]] = [
-        lambda where: eve.request("GET", "/conversations/{id}", id=where),
-        lambda where: eve.request("GET", "/conversations/{id}/messages", id=where),
-        eve.send,
-        lambda where: eve.request("PUT", "/conversations/{id}/read", {"lastReadSeq": 1}, id=where),
-        lambda where: eve.post("accept", where),
-        lambda where: eve.post("decline", where, {}),
-        lambda where: eve.post("withdraw", where),
-    ]
-    for ask in asks:
-        answers = [await ask(where) for where in (foreign, UNKNOWN, "nonsense", foreign.upper())]
-        assert {(answer.status, answer.code) for answer in answers} == {(404, "not_found")}
-        assert len({answer.without_request_id() for answer in answers}) == 1
+    started = (await ada.start(bob)).body
+    foreign, message = started["conversation"]["id"], started["message"]["id"]
+    answers = []
+    for where, which in (
+        (foreign, message),
+        (UNKNOWN, UNKNOWN),
+        ("nonsense", "nonsense"),
+        (foreign.upper(), message),
+        ("%ff", "%00"),
+    ):
+        path = template.removeprefix("/v1").replace("{id}", where).replace("{messageId}", which)
+        answers.append(await eve.ask(method, path, BODIES.get((method, template))))
+    assert {(answer.status, answer.code) for answer in answers} == {(404, "not_found")}
+    assert len({told(answer) for answer in answers}) == 1
 
 
 async def test_waiting_declined_and_blocked_read_alike_to_who_asked(town: Town) -> None:
@@ -62,7 +83,7 @@ async def test_who_cannot_be_written_to_is_not_told_apart(town: Town) -> None:
     nobody = Person(town.http, town.edge_url, f"nobody-{uuid.uuid4().hex}", "")
     answers = [await sender.start(blocker), await sender.start(nobody)]
     assert {(answer.status, answer.code) for answer in answers} == {(403, "undeliverable")}
-    assert len({answer.without_request_id() for answer in answers}) == 1
+    assert len({told(answer) for answer in answers}) == 1
 
 
 async def test_bad_tokens_of_every_kind_are_one_answer(town: Town) -> None:

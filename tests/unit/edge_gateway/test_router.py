@@ -27,10 +27,15 @@ def test_a_path_finds_its_endpoint_and_what_stands_in_it() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "", "/v1", "/v1/things/", "/v1/things/x/parts", "//v1/things", "/V1/things", "/v1/things/%ff"],
+    ["/", "", "/v1", "/v1/things/", "/v1/things/x/parts", "//v1/things", "/V1/things", "/%ff"],
 )
 def test_other_paths_find_none(path: str) -> None:
     assert ROUTER.find("GET", path) is None
+
+
+def test_an_id_that_is_no_utf_8_is_an_id_like_any_other() -> None:
+    found = ROUTER.find("GET", "/v1/things/a%ff")
+    assert found == Found("get", "/v1/things/{id}", {"id": "a\udcff"})
 
 
 def test_another_method_is_told_apart() -> None:
