@@ -10,14 +10,14 @@ import asyncpg
 import structlog
 
 from conversation_svc.domain.mail import MOST_SENDINGS, Drop, Reminder, Send, Wait, decide_mail
-from conversation_svc.mail import Letters, NotSent, Post, RefusedForGood
+from conversation_svc.mail import EndUnknown, Letters, NotSent, Post, RefusedForGood
 from conversation_svc.messages import Messages
 from conversation_svc.store import reminders
 from servicekit.clock import Clock
 from servicekit.faults import as_unavailable
 
 BATCH = 8
-# Longer than a look at message_svc and a sending together may take.
+# Longer than a look at message_svc and a sending together may take: see mail.MOST_SECONDS.
 _LEASE = timedelta(minutes=3)
 
 log = structlog.get_logger(__name__)
@@ -56,7 +56,7 @@ async def _look_after(deps: MailDeps, reminder: Reminder) -> None:
         if as_unavailable(error) is None:
             raise
         log.warning("reminder_waits", cause=type(error).__name__)
-        await _again(deps, reminder, reminder.tries)
+        await _again(deps, reminder, tries=reminder.tries)
         return
     next_due = deps.clock.now() + deps.delay
     match decision:
@@ -65,15 +65,13 @@ async def _look_after(deps: MailDeps, reminder: Reminder) -> None:
                 deps.pool, reminder, mailed_seq=0, seen_seq=seen_seq, next_due=next_due
             )
         case Wait(first_seq):
-            await reminders.postpone_reminder(
-                deps.pool, reminder, next_due, first_seq=first_seq, tries=reminder.tries
-            )
+            await reminders.restart_reminder(deps.pool, reminder, next_due, first_seq=first_seq)
         case Send():
             await _send(deps, reminder, decision)
 
 
 async def _decide(deps: MailDeps, reminder: Reminder) -> Send | Wait | Drop:
-    if not reminder.email or reminder.role is None:
+    if not reminder.email or reminder.role is None or reminder.sender_blocked:
         return Drop(reminder.last_seq)
     view = await deps.messages.get_view(reminder.user_id, reminder.role, reminder.conversation_id)
     return decide_mail(reminder, view)
@@ -89,13 +87,13 @@ async def _send(deps: MailDeps, reminder: Reminder, decision: Send) -> None:
             await deps.post.send(letter)
         except NotSent as error:
             log.warning("mail_not_sent", cause=error.cause)
-            await _again(deps, reminder, reminder.tries)
+            await _again(deps, reminder, tries=reminder.tries)
             return
         except RefusedForGood as error:
             log.warning("mail_refused", cause=error.cause, mail_id=str(reminder.mail_id))
-        except OSError as error:  # it may have gone out
-            log.warning("mail_end_unknown", cause=type(error).__name__, mail_id=str(reminder.mail_id))
-            await _again(deps, reminder, reminder.tries + 1)
+        except EndUnknown as error:
+            log.warning("mail_end_unknown", cause=error.cause, mail_id=str(reminder.mail_id))
+            await _again(deps, reminder, tries=reminder.tries + 1)
             return
         else:
             log.info("mail_sent", mail_id=str(reminder.mail_id))
@@ -108,7 +106,5 @@ async def _send(deps: MailDeps, reminder: Reminder, decision: Send) -> None:
     )
 
 
-async def _again(deps: MailDeps, reminder: Reminder, tries: int) -> None:
-    await reminders.postpone_reminder(
-        deps.pool, reminder, deps.clock.now() + deps.again, first_seq=reminder.first_seq, tries=tries
-    )
+async def _again(deps: MailDeps, reminder: Reminder, *, tries: int) -> None:
+    await reminders.postpone_reminder(deps.pool, reminder, deps.clock.now() + deps.again, tries=tries)

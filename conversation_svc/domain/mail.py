@@ -13,8 +13,11 @@ from conversation_svc.domain.types import Folder, Role
 MOST_SENDINGS = 2
 """Of one mail: once, and once more when the first one's end is not known."""
 
-# What mail servers take everywhere, without comments, quotes or room for a header of one's own.
-_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)*[A-Za-z0-9-]{1,63}")
+# What mail servers take everywhere, without comments, quotes or room for a header of one's own. Nor with
+# "=?", which mail libraries decode: `=?utf-8?q?eve?=@…` would become somebody else's address.
+_WORD = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_ADDRESS = re.compile(rf"(?!.*=\?)(?=.{{1,64}}@){_WORD}(?:\.{_WORD})*@{_LABEL}(?:\.{_LABEL})*")
 _NAME_CHARS = 60
 
 
@@ -33,6 +36,8 @@ class Reminder:
     email: str
     role: Role | None
     sender_name: str
+    sender_blocked: bool = False
+    """By the person to be reminded."""
 
 
 @dataclass(frozen=True, slots=True)

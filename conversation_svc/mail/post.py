@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import ssl
+import asyncio
 from dataclasses import dataclass
 from email.message import EmailMessage
+from email.policy import SMTP
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
+MOST_SECONDS = 90.0
+"""For one mail, however slowly the server answers; hanging up may take one answer more."""
 _FOR_GOOD = 500
+_SEVEN_BIT = SMTP.clone(cte_type="7bit")  # every server takes it
 
 
 @dataclass
@@ -23,6 +27,13 @@ class NotSent(Exception):  # noqa: N818 - a state of the mail, said as one
 @dataclass
 class RefusedForGood(Exception):  # noqa: N818 - as above
     """The server will never take this mail or this recipient."""
+
+    cause: str
+
+
+@dataclass
+class EndUnknown(Exception):  # noqa: N818 - as above
+    """Its content was on the way when the connection ended: it may have been taken or not."""
 
     cause: str
 
@@ -61,38 +72,39 @@ class Post:
         self._timeout_s = timeout_s
 
     async def send(self, letter: EmailMessage) -> None:
-        """Returns once the server has taken it.
-
-        Raises NotSent, RefusedForGood, or an OSError (a timeout, a lost connection) when it may have been
-        taken or not.
-        """
-        server = self._server
+        """Returns once the server has taken it. Raises NotSent, RefusedForGood or EndUnknown."""
+        (sender,), (recipient,) = letter["From"].addresses, letter["To"].addresses
+        content = letter.as_bytes(policy=_SEVEN_BIT)
+        underway = taken = False
         try:
-            await aiosmtplib.send(
-                letter,
-                hostname=server.host,
-                port=server.port,
-                username=server.user,
-                password=server.password,
-                use_tls=server.tls,
-                timeout=self._timeout_s,
-            )
-        except (aiosmtplib.SMTPConnectError, ssl.SSLError) as error:
-            raise NotSent(type(error).__name__) from None
-        except aiosmtplib.SMTPRecipientsRefused as error:
-            refused = [one.code for one in error.recipients]
-            raise _refusal("recipient", max(refused, default=0)) from None
+            async with asyncio.timeout(MOST_SECONDS), self._client() as smtp:
+                await smtp.mail(sender.addr_spec)
+                await smtp.rcpt(recipient.addr_spec)
+                underway = True
+                await smtp.data(content)
+                taken = True
+        except aiosmtplib.SMTPRecipientRefused as error:
+            raise _refusal("recipient", error.code) from None
         except aiosmtplib.SMTPDataError as error:
             raise _refusal("content", error.code) from None
         except aiosmtplib.SMTPResponseException as error:
             # Greeting, login, sender: not this mail's fault, whatever the code.
             raise NotSent(f"{type(error).__name__} {error.code}") from None
-        except aiosmtplib.SMTPServerDisconnected as error:
-            raise ConnectionError(type(error).__name__) from None
-        except aiosmtplib.SMTPTimeoutError as error:
-            raise TimeoutError(type(error).__name__) from None
-        except aiosmtplib.SMTPException as error:
-            raise NotSent(type(error).__name__) from None
+        except (aiosmtplib.SMTPException, OSError) as error:
+            if not taken:  # else only the farewell failed
+                cause = type(error).__name__
+                raise (EndUnknown(cause) if underway else NotSent(cause)) from None
+
+    def _client(self) -> aiosmtplib.SMTP:
+        server = self._server
+        return aiosmtplib.SMTP(
+            hostname=server.host,
+            port=server.port,
+            username=server.user,
+            password=server.password,
+            use_tls=server.tls,
+            timeout=self._timeout_s,
+        )
 
 
 def _refusal(what: str, code: int) -> NotSent | RefusedForGood:

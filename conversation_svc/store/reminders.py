@@ -47,12 +47,16 @@ async def finish_reminder(
     await q.finish_reminder.execute(conn, *key, mailed_seq, seen_seq, next_due)
 
 
-async def postpone_reminder(
-    conn: Executor, reminder: Reminder, due_at: datetime, *, first_seq: int, tries: int
-) -> None:
+async def postpone_reminder(conn: Executor, reminder: Reminder, due_at: datetime, *, tries: int) -> None:
     """Looks again at `due_at`."""
     key = (reminder.conversation_id, reminder.user_id, reminder.lease)
-    await q.postpone_reminder.execute(conn, *key, due_at, first_seq, tries)
+    await q.postpone_reminder.execute(conn, *key, due_at, tries)
+
+
+async def restart_reminder(conn: Executor, reminder: Reminder, due_at: datetime, *, first_seq: int) -> None:
+    """The wait begins anew, with that message; it ends at `due_at`."""
+    key = (reminder.conversation_id, reminder.user_id, reminder.lease)
+    await q.restart_reminder.execute(conn, *key, due_at, first_seq)
 
 
 async def clear_reminders(conn: Executor) -> None:
@@ -73,4 +77,5 @@ def _reminder(row: asyncpg.Record) -> Reminder:
         email=row["email"] or "",
         role=Role(row["role"]) if row["role"] else None,
         sender_name=row["sender_name"] or "",
+        sender_blocked=row["sender_blocked"],
     )

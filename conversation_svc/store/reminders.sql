@@ -1,8 +1,9 @@
 -- name: put_mail_address
--- Written only when it is another.
+-- Written, and locked, only when it is another: every visit brings one.
 INSERT INTO mail_addresses AS old (user_id, email, updated_at)
-SELECT user_id, email, $3 FROM unnest($1::text[], $2::text[]) AS n(user_id, email)
-ORDER BY user_id
+SELECT n.user_id, n.email, $3 FROM unnest($1::text[], $2::text[]) AS n(user_id, email)
+WHERE NOT EXISTS (SELECT FROM mail_addresses same WHERE same.user_id = n.user_id AND same.email = n.email)
+ORDER BY n.user_id
 ON CONFLICT (user_id) DO UPDATE SET email = excluded.email, updated_at = excluded.updated_at
 WHERE old.email <> excluded.email;
 
@@ -37,7 +38,9 @@ RETURNING r.conversation_id, r.user_id, r.mail_id, r.first_seq, r.last_seq, r.tr
     r.due_at AS lease,
     (SELECT a.email FROM mail_addresses a WHERE a.user_id = r.user_id) AS email,
     (SELECT p.role FROM profiles p WHERE p.user_id = r.user_id) AS role,
-    (SELECT p.display_name FROM profiles p WHERE p.user_id = r.sender_id) AS sender_name;
+    (SELECT p.display_name FROM profiles p WHERE p.user_id = r.sender_id) AS sender_name,
+    EXISTS (SELECT FROM blocks b
+            WHERE b.blocker_id = r.user_id AND b.blocked_id = r.sender_id AND b.removed_at IS NULL) AS sender_blocked;
 
 -- name: begin_sending
 -- $1 conversation, $2 person, $3 lease. True while the lease holds.
@@ -57,8 +60,14 @@ SET tries = 0,
 WHERE conversation_id = $1 AND user_id = $2 AND due_at = $3;
 
 -- name: postpone_reminder
--- $1 conversation, $2 person, $3 lease, $4 when, $5 first message, $6 tries.
-UPDATE mail_reminders SET due_at = $4, first_seq = $5, tries = $6
+-- $1 conversation, $2 person, $3 lease, $4 when, $5 tries.
+UPDATE mail_reminders SET due_at = $4, tries = $5
+WHERE conversation_id = $1 AND user_id = $2 AND due_at = $3;
+
+-- name: restart_reminder
+-- $1 conversation, $2 person, $3 lease, $4 when, $5 first message. The mail to come is another: it has its own id, and
+-- what became of the one before is of no account.
+UPDATE mail_reminders SET due_at = $4, first_seq = $5, tries = 0, mail_id = gen_random_uuid()
 WHERE conversation_id = $1 AND user_id = $2 AND due_at = $3;
 
 -- name: clear_reminders

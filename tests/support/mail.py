@@ -27,11 +27,27 @@ from tests.support.conversation_svc import ConversationService
 
 @dataclass
 class Catcher:
-    """What arrived. `answers` are given to the next mails instead of being taken."""
+    """What arrived.
+
+    `answers` are given to the next mails instead of taking them; the next `hang_ups` connections end before
+    that, when they name the sender.
+    """
 
     url: str
     letters: list[EmailMessage] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
+    hang_ups: int = 0
+
+    async def handle_MAIL(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if self.hang_ups:
+            self.hang_ups -= 1
+            assert server.transport is not None
+            server.transport.close()
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         if self.answers:

@@ -143,6 +143,50 @@ async def test_a_mail_that_the_server_would_not_take_yet_goes_out_once(
     assert len(catcher.letters) == 1
 
 
+async def test_a_connection_that_ends_before_the_mail_is_on_its_way_counts_for_nothing(
+    service: ConversationService, room: MailRoom, catcher: Catcher
+) -> None:
+    _, _, conversation = await talking(service)
+    catcher.hang_ups = 4
+    async with room.working():
+        await handled(room, conversation)
+    assert catcher.hang_ups == 0
+    assert len(catcher.letters) == 1
+
+
+async def test_nobody_is_mailed_about_somebody_they_blocked(
+    service: ConversationService, room: MailRoom, catcher: Catcher
+) -> None:
+    ada, bob = await two(service)
+    request = await service.start(ada, bob)
+    await service.block(bob, ada)
+    async with room.working():
+        await handled(room, request)
+    assert catcher.letters == []
+
+
+async def test_after_tries_of_unknown_end_those_who_read_on_are_mailed_about_the_rest(
+    service: ConversationService, messages: MessageService, room: MailRoom, catcher: Catcher
+) -> None:
+    ada, bob, conversation = await talking(service)
+    await messages.send(ada.user_id, conversation, "second")
+    seen = "SELECT last_seq FROM mail_reminders WHERE conversation_id = $1"
+    async with room.working(unread_mail_delay_seconds=3600):
+        await eventually(lambda: service.pool.fetchval(seen, conversation), until=lambda seq: seq == 2)
+    # As two workers leave it that were killed in the middle of a sending.
+    earlier = await service.pool.fetchval(
+        "UPDATE mail_reminders SET tries = 2 WHERE conversation_id = $1 RETURNING mail_id", conversation
+    )
+    await messages.read(bob.user_id, conversation, 1)
+    await room.look_now()
+
+    async with room.working():
+        await handled(room, conversation)
+
+    (letter,) = catcher.letters
+    assert str(earlier) not in letter["Message-ID"]  # mail programs would take it for the one before
+
+
 async def test_a_mail_that_is_refused_for_good_is_let_go(
     service: ConversationService, room: MailRoom, catcher: Catcher
 ) -> None:

@@ -8,7 +8,7 @@ from email import message_from_bytes, policy
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from conversation_svc.domain import Folder, Role
@@ -82,10 +82,42 @@ def test_plain_addresses_are_taken(good: str) -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    ["", None, "a", "a@", "a b@c", "a@b\r\nBcc: x@y", "A <a@b>", "a@b,c@d", "ä@b.de", f"{'a' * 250}@b.de"],
+    [
+        *(
+            "",
+            None,
+            "a",
+            "a@",
+            "a b@c",
+            "a@b\r\nBcc: x@y",
+            "A <a@b>",
+            "a@b,c@d",
+            "ä@b.de",
+            f"{'a' * 250}@b.de",
+        ),
+        *("a..b@c", ".a@b", "a.@b", "a@-b", "a@b-.c", "a@b.", f"{'a' * 65}@b"),
+        "=?utf-8?q?eve?=@b.de",  # the library reads this as eve@b.de
+        "=?utf-8?q?a=0D=0ABcc=3Ax?=@b.de",
+    ],
 )
 def test_anything_else_is_no_address(bad: str | None) -> None:
     assert mail_address(bad) == ""
+
+
+@settings(deadline=None)
+@given(
+    st.from_regex(
+        r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,12}@(?:[a-z0-9-]{1,6}\.){0,2}[a-z0-9-]{1,6}", fullmatch=True
+    )
+)
+def test_what_is_an_address_is_written_to_a_letter_as_it_is(text: str) -> None:
+    address = mail_address(text)
+    assume(address)
+    letter = Letters(sender="chat@example.com", page_url="https://chat.example.com/").unread(
+        replace(REMINDER, email=address), VIEW, NOW
+    )
+    read = message_from_bytes(letter.as_bytes(), policy=policy.default)
+    assert [each.addr_spec for each in read["To"].addresses] == [text]
 
 
 @given(st.text(max_size=300))
