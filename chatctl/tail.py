@@ -38,7 +38,7 @@ async def frames(running: Running, person: JsonObject) -> AsyncGenerator[JsonObj
                     attempt = 0
                     welcomed = True
                     yield frame
-            except aiohttp.ClientError:
+            except (aiohttp.ClientError, TimeoutError):
                 if not welcomed:
                     raise
             ceiling = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2**attempt)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from deploy.local import packages, postgres, rabbitmq, redis
 from deploy.local.child import Child
 from deploy.local.errors import LocalError, together
-from deploy.local.folders import Folder
+from deploy.local.folders import Folder, make_secret
 from deploy.local.packages import Need, Say
 
 # Far above what a loaded machine takes (RabbitMQ: 4-8 s on two free cores).
@@ -24,6 +22,11 @@ _KINDS: dict[str, tuple[Need, type[_Server]]] = {
     "REDIS_URL": (redis.NEED, redis.Redis),
     "AMQP_URL": (rabbitmq.NEED, rabbitmq.RabbitMQ),
 }
+
+
+def needs(environ: Mapping[str, str]) -> list[Need]:
+    """The packages of the servers that `environ` does not name."""
+    return [need for name, (need, _) in _KINDS.items() if not environ.get(name)]
 
 
 class Backing:
@@ -51,8 +54,8 @@ class Backing:
         wanted = [name for name in _KINDS if name not in urls]
         if not wanted:
             return urls
-        await packages.ensure([_KINDS[name][0] for name in wanted], say=self._say)
-        password = _password(self._folder.path / "password")
+        await packages.ensure(needs(self._environ), say=self._say)
+        password = make_secret(self._folder, "password")  # of all three
         began = time.monotonic()
         for name in wanted:
             server = _KINDS[name][1](self._folder, password)
@@ -99,11 +102,3 @@ class Backing:
                 await child.stop()
 
         await asyncio.gather(*(stop_in_order(server) for server in self._servers))
-
-
-def _password(path: Path) -> str:
-    """The password of all private servers: made once, readable by this user alone."""
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_hex(16))
-    return path.read_text()

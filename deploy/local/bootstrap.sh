@@ -46,6 +46,8 @@ fetch_uv() {
   fi
 }
 
+command -v setpriv >/dev/null || fail "setpriv is missing: run \`sudo apt-get install util-linux\` once."
+
 if ! python=$(find_python); then
   as_root_with_apt || fail "Python 3.11 or newer is needed: run \`sudo apt-get install python3 python3-venv\` once."
   apt_install python3 python3-venv

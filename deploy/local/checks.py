@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local import packages
-from deploy.local.backing import Backing
+from deploy.local.backing import Backing, needs
 from deploy.local.child import Child
 from deploy.local.folders import CHECKOUT, open_temporary
 from deploy.local.packages import Need, Say
@@ -80,21 +80,23 @@ _CHROMIUM = Need("chromium", lambda: shutil.which("chromium") is not None, None)
 async def run_checks(signals: Signals, names: Sequence[str], *, say: Say) -> int:
     """Runs the named checks (none named: all) to the end; 0 when every one passed."""
     chosen = [check for check in CHECKS if not names or check.name in names]
-    if any(check.needs_browser for check in chosen):
-        await packages.ensure([_CHROMIUM], say=say)
+    # All at once and first: what is missing is told now, and not after minutes of other checks.
+    wanted = [_CHROMIUM] if any(check.needs_browser for check in chosen) else []
+    if any(check.needs_backing for check in chosen):
+        wanted += needs(os.environ)
+    await packages.ensure(wanted, say=say)
     failed: list[str] = []
     async with AsyncExitStack() as cleanup:
-        cleanup.callback(signals.stopping)
         backing: asyncio.Task[dict[str, str]] | None = None
         if any(check.needs_backing for check in chosen):
             backing = _start_backing(cleanup, say)
+        cleanup.callback(signals.stopping)  # the first thing done at the end: no signal cuts the rest short
         for check in chosen:
             say(f"\n──── {check.name} (at most {check.minutes:g} min) ────")
             named = await backing if backing is not None and check.needs_backing else {}
-            if check.prepare is not None:
-                await _run(check.name, check.prepare, os.environ)
+            prepared = check.prepare is None or await _run(check.name, check.prepare, os.environ) == 0
             began = time.monotonic()
-            if not await passes(check, {**os.environ, **named}, say):
+            if not prepared or not await passes(check, {**os.environ, **named}, say):
                 failed.append(check.name)
                 say(f"──── {check.name} FAILED after {time.monotonic() - began:.0f} s ────")
             elif check is not chosen[-1]:  # a test runner's closing line stays the last one
@@ -114,7 +116,7 @@ def _start_backing(cleanup: AsyncExitStack, say: Say) -> asyncio.Task[dict[str, 
 
     async def end_start() -> None:
         task.cancel()
-        await asyncio.wait([task])
+        await asyncio.gather(task, return_exceptions=True)
 
     cleanup.push_async_callback(end_start)
     return task

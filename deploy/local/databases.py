@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import asyncpg
 
 from deploy.local.errors import LocalError
+from deploy.local.postgres import OLDEST
 
 
 async def ensure_database(admin_url: str, name: str) -> str:
@@ -79,11 +80,18 @@ def with_parts(
 
 
 async def _connect(url: str) -> asyncpg.Connection:
+    host = urlsplit(url).netloc.rpartition("@")[2]  # without the password
     try:
-        return await asyncpg.connect(url, timeout=30)
+        connection = await asyncpg.connect(url, timeout=30)
     except (OSError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
-        host = urlsplit(url).netloc.rpartition("@")[2]  # without the password
         raise LocalError(f"The Postgres of DATABASE_URL ({host}) does not let us in: {error}.") from error
+    major = connection.get_server_version().major
+    if major < OLDEST:
+        await connection.close()
+        raise LocalError(
+            f"The Postgres of DATABASE_URL ({host}) is version {major}: the chat needs {OLDEST} or newer."
+        )
+    return connection
 
 
 def _quoted(identifier: str) -> str:

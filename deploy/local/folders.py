@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 import stat
 import tempfile
@@ -63,11 +64,24 @@ class Folder:
         home = self.data_home()
         # Renamed first: a folder half removed has lost its lock file, and another start that looks for
         # leftovers would lock it anew and remove it beside us.
-        gone = self.path.rename(self.path.with_name(f"gone-{self.path.name}"))
-        shutil.rmtree(gone, ignore_errors=True)  # what it cannot remove, the next start does
+        gone = self.path.with_name(f"gone-{self.path.name}")
+        shutil.rmtree(gone, ignore_errors=True)  # of one that was killed here
+        self.path.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)  # what it cannot remove, the next one does
         if home != self.path:
             shutil.rmtree(home)
         os.close(self._lock)
+
+
+def make_secret(folder: Folder, name: str) -> str:
+    """A secret kept with the state: made once, whole or not at all, readable by this user alone."""
+    path = folder.path / name
+    if not path.exists():
+        draft = folder.path / f"{name}.new"
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_hex(32))
+        draft.rename(path)
+    return path.read_text()
 
 
 def state_path() -> Path:
@@ -81,8 +95,13 @@ def open_state(path: Path) -> Folder:
 
     Raises LocalError when another process uses it.
     """
-    path.mkdir(parents=True, exist_ok=True)
-    lock = _lock(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = lock_file(path / "lock")
+    except OSError as error:
+        raise LocalError(
+            f"The state folder {path} cannot be used ({error.strerror}): set STATE_DIR to one that can."
+        ) from None
     if lock is None:
         raise LocalError(f"The state folder {path} is in use by another run: stop that, or set STATE_DIR.")
     _sweep_system_home()
@@ -100,14 +119,15 @@ def open_temporary() -> Folder:
     # Born under another name and renamed once locked: no other start may take it for a leftover.
     fresh = Path(tempfile.mkdtemp(prefix=f"new-{prefix}", dir=base))
     fresh.chmod(0o755)
-    lock = _lock(fresh)
+    lock = lock_file(fresh / "lock")
     if lock is None:
         raise LocalError(f"The temporary folder {fresh} could not be locked.")
     return Folder(fresh.rename(base / fresh.name.removeprefix("new-")), lock, durable=False)
 
 
-def _lock(path: Path) -> int | None:
-    descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def lock_file(path: Path) -> int | None:
+    """The descriptor that holds this file's lock (made when absent); None when another process has it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -118,7 +138,7 @@ def _lock(path: Path) -> int | None:
 
 def _sweep_temporary(path: Path) -> None:
     try:
-        lock = _lock(path)
+        lock = lock_file(path / "lock")
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return  # another start was quicker, or it was never ours
     if lock is not None:

@@ -7,19 +7,20 @@ there before is put back, also by the next run when this one is killed in betwee
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.errors import LocalError
+from deploy.local.folders import lock_file
 
 Say = Callable[[str], None]
 
+INSTALL_LOCK = Path("/run/lock/splits-network-chat-install")
 _MARK = "# splits-network-chat: no server starts while its package is installed"
 _LOCK_WAIT = "-oDPkg::Lock::Timeout=300"
 
@@ -46,7 +47,7 @@ async def ensure(needs: Sequence[Need], *, say: Say, uid: int | None = None) -> 
         raise LocalError(f"Not installed: {packages}. Run `sudo apt-get install {packages}` once{instead}.")
     if shutil.which("apt-get") is None:
         raise LocalError(f"Not installed, and there is no apt-get to install it with: {packages}.")
-    with _one_installer():
+    async with _one_installer(say):
         missing = [need for need in needs if not need.present()]  # another run may just have done it
         if missing:
             await _install([need.package for need in missing], say=say)
@@ -141,8 +142,15 @@ def _restore(policy: Path, kept: Path) -> None:
         kept.rename(policy)
 
 
-@contextmanager
-def _one_installer() -> Iterator[None]:
-    with Path("/run/lock/splits-network-chat-install").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+@asynccontextmanager
+async def _one_installer(say: Say) -> AsyncIterator[None]:
+    lock = lock_file(INSTALL_LOCK)
+    if lock is None:
+        say("Another run is installing packages: waiting for it")
+    while lock is None:
+        await asyncio.sleep(0.2)
+        lock = lock_file(INSTALL_LOCK)
+    try:
         yield
+    finally:
+        os.close(lock)

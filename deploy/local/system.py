@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from deploy.local.child import Child
 from deploy.local.errors import together
 from deploy.local.folders import Folder
+from deploy.local.folders import make_secret as make_secret  # noqa: PLC0414 - those who start a system need it too
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.program import Program, grpc_serving, http_ok, tcp_open
 from servicekit.identity import write_keys
@@ -266,12 +266,3 @@ class System:
 
 def _origins(port: int) -> list[str]:
     return [f"http://{LOOPBACK}:{port}", f"http://localhost:{port}"]
-
-
-def make_secret(folder: Folder, name: str) -> str:
-    """A secret kept with the state: made once, readable by this user alone."""
-    path = folder.path / name
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_hex(32))
-    return path.read_text()

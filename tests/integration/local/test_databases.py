@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
+from deploy.local import databases
 from deploy.local.databases import with_parts
+from deploy.local.errors import LocalError
 from tests.support.backing import MakeDatabase
 
 
@@ -53,3 +55,13 @@ async def test_two_databases_share_nothing(make_database: MakeDatabase) -> None:
 def test_the_shared_servers_are_named(redis_url: str, amqp_url: str) -> None:
     assert redis_url.startswith("redis://")
     assert amqp_url.startswith("amqp://")
+
+
+async def test_a_named_postgres_that_is_too_old_is_refused_in_one_sentence(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "OLDEST", 99)
+    with pytest.raises(
+        LocalError, match=r"^The Postgres of DATABASE_URL \(.*\) is version \d+: .* 99 or newer.$"
+    ):
+        await databases.ensure_database(postgres_url, "never_made")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.errors import LocalError
-from deploy.local.folders import open_state, open_temporary
+from deploy.local.folders import make_secret, open_state, open_temporary
 
 
 @pytest.fixture
@@ -34,6 +34,28 @@ def test_a_state_folder_in_use_is_refused_in_one_sentence(tmp_path: Path) -> Non
         open_state(tmp_path / "state")
     folder.close()
     open_state(tmp_path / "state").close()
+
+
+def test_a_state_folder_that_cannot_be_made_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(LocalError, match=r"cannot be used \(Not a directory\): set STATE_DIR"):
+        open_state(tmp_path / "file" / "state")
+
+
+def test_a_secret_whose_making_was_cut_off_is_made_anew(tmp_path: Path) -> None:
+    folder = open_state(tmp_path / "state")
+    (folder.path / "word.new").touch(mode=0o600)
+    secret = make_secret(folder, "word")
+    assert len(secret) >= 32
+    assert make_secret(folder, "word") == secret
+    assert (folder.path / "word").stat().st_mode & 0o777 == 0o600
+    folder.close()
+
+
+def test_a_state_folder_is_removed_although_an_earlier_removal_was_cut_off(tmp_path: Path) -> None:
+    (tmp_path / "gone-state" / "data").mkdir(parents=True)
+    open_state(tmp_path / "state").remove()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_temporary_folder_disappears_when_closed(reachable: Path) -> None:

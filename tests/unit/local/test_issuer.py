@@ -11,6 +11,7 @@ import pytest
 from aiohttp import ClientSession, web
 from pydantic import ValidationError
 
+from deploy.local.issuer.__main__ import main
 from deploy.local.issuer.app import make_app
 from deploy.local.issuer.keys import KEY_FILE, SigningKey
 from deploy.local.issuer.settings import IssuerSettings
@@ -207,6 +208,12 @@ def test_the_key_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> 
 def test_it_refuses_to_listen_beyond_this_machine(host: str, tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="loopback"):
         IssuerSettings(host=host, keys_dir=tmp_path)
+
+
+def test_a_setting_that_is_not_valid_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ISSUER_PORT", "many")
+    with pytest.raises(SystemExit, match=r"^issuer: ISSUER_PORT: Input should be a valid integer.*$"):
+        main()
 
 
 def test_origins_may_come_as_a_list_or_parted_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +36,23 @@ async def test_a_system_without_apt_is_told_what_is_missing(monkeypatch: pytest.
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(LocalError, match=r"no apt-get to install it with: redis-server\."):
         await packages.ensure([ABSENT], say=print, uid=0)
+
+
+async def test_a_run_waits_for_another_that_installs_says_so_and_finds_what_that_one_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packages, "INSTALL_LOCK", tmp_path / "lock")
+    installed = False
+    need = Need("redis-server", lambda: installed, "REDIS_URL")
+    said: list[str] = []
+    with (tmp_path / "lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        waiting = asyncio.create_task(packages.ensure([need], say=said.append, uid=0))
+        while not said:
+            await asyncio.sleep(0.01)
+        installed = True
+    await waiting
+    assert said == ["Another run is installing packages: waiting for it"]
 
 
 async def test_nothing_is_installed_when_nothing_is_missing() -> None:
