@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from deploy.local.child import Child
-from deploy.local.errors import together
+from deploy.local.errors import LocalError, together
 from deploy.local.folders import Folder
 from deploy.local.folders import make_secret as make_secret  # noqa: PLC0414 - those who start a system need it too
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.program import Program, grpc_serving, http_ok, tcp_open
 from servicekit.identity import write_keys
+from servicekit.runner import StartError
 
 # Which services exist is known here only; each starts as `python -m <name> serve`.
 SERVICES = ("conversation_svc", "message_svc")
@@ -75,7 +76,10 @@ class System:
 
     async def start(self) -> None:
         """Migrates, starts everything, returns when all of it serves. Raises LocalError when not."""
-        write_keys(self._keys, CALLERS)
+        try:
+            write_keys(self._keys, CALLERS)
+        except StartError as error:
+            raise LocalError(f"{error}. Mend the file, or remove it to begin anew.") from None
         await together(*(self._migration(name).run_to_end() for name in SERVICES))
         for name in SERVICES:
             self._add(self._service(name))

@@ -9,6 +9,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from servicekit.identity.trust import Trust
+
 ACTING_KINDS = frozenset({"edge", "internal", "conversation_svc"})
 """Kinds of caller that `write_keys` lets act for users."""
 
@@ -18,10 +20,16 @@ def write_keys(
 ) -> None:
     """Makes `<service>.pem` (0600) for each service and one `trust.json` that believes them all.
 
-    `services` maps a service's name to its caller kind. For development and tests; existing keys are kept.
+    `services` maps a service's name to its caller kind. For development and tests; existing keys are kept,
+    and so are entries that somebody added for a service of their own. StartError when their file is broken.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    trusted = directory / "trust.json"
     entries: list[dict[str, object]] = []
+    if trusted.exists():
+        Trust.from_file(trusted)  # says what is wrong with it
+        before = json.loads(trusted.read_text())["keys"]
+        entries = [entry for entry in before if entry["service"] not in services]
     for service, kind in services.items():
         path = directory / f"{service}.pem"
         if not path.exists():
@@ -38,7 +46,7 @@ def write_keys(
         )
     scratch = directory / ".trust.json.new"
     scratch.write_text(json.dumps({"keys": entries}, indent=2) + "\n")
-    scratch.replace(directory / "trust.json")
+    scratch.replace(trusted)
 
 
 def _write_private(path: Path, key: Ed25519PrivateKey) -> None:

@@ -161,6 +161,25 @@ def test_private_keys_are_for_their_owner_only_and_are_kept_when_written_again(t
     }
 
 
+def test_a_service_that_somebody_added_is_still_believed_when_keys_are_written_again(tmp_path: Path) -> None:
+    write_keys(tmp_path / "ours", {"edge_gateway": "edge"})
+    write_keys(tmp_path / "theirs", {"ats_sync": "internal"})
+    ours, theirs = (json.loads((tmp_path / name / "trust.json").read_text()) for name in ("ours", "theirs"))
+    (tmp_path / "ours/trust.json").write_text(json.dumps({"keys": ours["keys"] + theirs["keys"]}))
+    write_keys(tmp_path / "ours", {"edge_gateway": "edge"})
+    trust = Trust.from_file(tmp_path / "ours/trust.json")
+    signer = Signer.from_file("ats_sync", tmp_path / "theirs/ats_sync.pem")
+    assert trust.verify_service(signer.service_token()) == Caller("ats_sync", "internal")
+
+
+def test_a_trust_file_that_somebody_broke_is_named_and_not_overwritten(tmp_path: Path) -> None:
+    write_keys(tmp_path, {"edge_gateway": "edge"})
+    (tmp_path / "trust.json").write_text("{")
+    with pytest.raises(StartError, match="trust file"):
+        write_keys(tmp_path, {"edge_gateway": "edge"})
+    assert (tmp_path / "trust.json").read_text() == "{"
+
+
 @pytest.mark.parametrize(
     "content",
     [
