@@ -19,7 +19,7 @@ import orjson
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError
 
 from servicekit.outbox.events import RealtimeEvent, Refused, SinkUnavailable, rfc3339
 from servicekit.outbox.spans import publish_spans
@@ -77,60 +77,53 @@ class RealtimePublisher:
     async def publish(self, events: Sequence[RealtimeEvent]) -> Refused:
         """Publish in the given order. Raises SinkUnavailable when Redis is away, full or not writable.
 
-        An event is refused when it cannot be encoded or one of its keys is not a stream.
+        An event is refused when it cannot be encoded. What is no stream in a stream's place is removed.
         """
         with publish_spans("publish realtime", events):
             refused: dict[UUID, str] = {}
-            calls: list[tuple[UUID, tuple[Any, ...]]] = []
+            calls: list[tuple[Any, ...]] = []
             for event in events:
                 try:
                     calls += self._calls(event)
                 except TypeError as error:
                     refused[event.event_id] = type(error).__name__
             for start in range(0, len(calls), _PIPELINE_CALLS):
-                await self._send(calls[start : start + _PIPELINE_CALLS], refused)
+                await self._send(calls[start : start + _PIPELINE_CALLS])
             return refused
 
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
 
-    def _calls(self, event: RealtimeEvent) -> list[tuple[UUID, tuple[Any, ...]]]:
+    def _calls(self, event: RealtimeEvent) -> list[tuple[Any, ...]]:
         """The EVALSHA arguments of each recipient."""
         fields: list[Any] = ["type", event.name, "eventId", str(event.event_id)]
         fields += ["at", rfc3339(event.occurred_at), "refs", orjson.dumps(event.refs)]
         if event.conversation_id is not None:
             fields += ["conversationId", str(event.conversation_id)]
         tail = (*self._limits, encode_frame(event), *fields)
-        return [
-            (event.event_id, ("EVALSHA", _SHA, 1, stream_key(user), channel(user), *tail))
-            for user in event.recipients
-        ]
+        return [("EVALSHA", _SHA, 1, stream_key(user), channel(user), *tail) for user in event.recipients]
 
-    async def _send(self, calls: list[tuple[UUID, tuple[Any, ...]]], refused: dict[UUID, str]) -> None:
+    async def _send(self, calls: list[tuple[Any, ...]]) -> None:
         try:
-            waiting = await self._attempt(calls, refused)
+            waiting = await self._attempt(calls)
             if waiting:  # a Redis that restarted, failed over or was told SCRIPT FLUSH has no scripts
                 await self._redis.script_load(_SCRIPT)
-                waiting = await self._attempt(waiting, refused)
+                waiting = await self._attempt(waiting)
         except (RedisError, OSError) as error:
             raise SinkUnavailable(f"redis: {type(error).__name__}") from error
         if waiting:
             raise SinkUnavailable("redis: the script vanished again")
 
-    async def _attempt(
-        self, calls: list[tuple[UUID, tuple[Any, ...]]], refused: dict[UUID, str]
-    ) -> list[tuple[UUID, tuple[Any, ...]]]:
+    async def _attempt(self, calls: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         """Run the calls in one pipeline; returns those for which Redis lacked the script."""
         pipe = self._redis.pipeline(transaction=False)
-        for _, arguments in calls:
+        for arguments in calls:
             pipe.execute_command(*arguments)
         waiting = []
         for call, answer in zip(calls, await pipe.execute(raise_on_error=False), strict=True):
             if isinstance(answer, NoScriptError):
                 waiting.append(call)
-            elif isinstance(answer, ResponseError) and str(answer).startswith("WRONGTYPE"):
-                refused[call[0]] = "WRONGTYPE"
             elif isinstance(answer, Exception):
                 raise answer
         return waiting

@@ -12,7 +12,15 @@
 --
 -- In a Redis Cluster the channel's slot is the stream's (the braces hold the channel's name), and
 -- SPUBLISH takes the place of PUBLISH.
-local cursor = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', unpack(ARGV, 6))
+local cursor = redis.pcall('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', unpack(ARGV, 6))
+if type(cursor) == 'table' and string.find(cursor.err, 'WRONGTYPE', 1, true) then
+    -- Something else in the stream's place would have every event published again and again, to its other
+    -- recipients too. It goes, as in a flush: who resumes finds no cursor and reads everything.
+    redis.call('DEL', KEYS[1])
+    cursor = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', unpack(ARGV, 6))
+elseif type(cursor) == 'table' then
+    return cursor
+end
 -- The id is Redis' own clock, so the age needs no agreement with any other.
 local oldest = tonumber(string.match(cursor, '^%d+')) - tonumber(ARGV[3])
 redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f', oldest))
