@@ -27,6 +27,8 @@ class Device:
         self._edges = edges
         self._journal = journal
         self._chance = chance
+        self._whole = False
+        """Whether all that was to be loaded is: only then its cursor says where to go on."""
 
     async def run(self) -> None:
         """For ever."""
@@ -41,7 +43,8 @@ class Device:
             pause = min(2.0, pause * 2)
 
     async def _live(self) -> None:
-        cursor = f"?cursor={quote(self.model.cursor)}" if self.model.cursor else ""
+        known = self.model.cursor if self._whole else None
+        cursor = f"?cursor={quote(known)}" if known else ""
         async with self._reader.http.ws_connect(
             f"{self._edges.url}/ws/chat{cursor}",
             protocols=["chat.v1", f"bearer.{self._reader.token}"],
@@ -59,6 +62,7 @@ class Device:
                     self._note("frame", frame=frame)
                     if frame["type"] == "system.welcome":
                         self._note("reloading")
+                        self._whole = False
                         loading = asyncio.create_task(self._load(frame["data"]))
             finally:
                 for task in (loading, dropping):
@@ -94,6 +98,7 @@ class Device:
             if conversation["changeSeq"] > known:
                 messages[key] = await self._reader.changes_after(key, known)
         self._note("reloaded", conversations=conversations, messages=messages)
+        self._whole = True
 
     async def _everything(self, watch_list: list[Json]) -> list[Json]:
         """All folders, and what moved from a folder not yet read into one that was."""
