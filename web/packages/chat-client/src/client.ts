@@ -468,7 +468,7 @@ export class ChatClient {
       const entry = this.entries.get(id);
       if (behind(entry) || (!welcome.resumed && entry.thread !== null)) wanted.add(id);
     }
-    // Who else has read what is in no watch list: without the events, what is shown is read again.
+    // Where everything may have been missed, what is shown is read again, a page of it at once.
     const startedAt = Date.now();
     const asLists = !welcome.resumed || wanted.size > FEW;
     if (asLists) {

@@ -144,6 +144,11 @@ export class FakeChat {
     this.streams = new Map();
   }
 
+  /** The last event of somebody's past is gone, and those before it are not. */
+  loseLast(userId: string): void {
+    this.streams.get(userId)?.pop();
+  }
+
   cut(userId: string, code = 1006): void {
     for (const socket of [...this.sockets]) if (socket.userId === userId) socket.end(code);
   }
@@ -210,8 +215,7 @@ export class FakeChat {
   private deliver(socket: FakeSocket, kept: Kept): void {
     const way = this.delivery();
     const frame = this.render(kept, socket.userId);
-    // No watch list tells of a receipt, so one that was lost is known with the next one only.
-    if (way === 'lost' && kept.type !== 'read.receipt') return;
+    if (way === 'lost') return;
     // What `conversation.*` carries is put together for the receiver at the moment of delivery.
     const isJoined = kept.type.startsWith('conversation.');
     if (way === 'late') socket.late.push(() => (isJoined ? this.render(kept, socket.userId) : frame));
@@ -394,6 +398,7 @@ export class FakeChat {
       this.publish('conversation.updated', talk, [userId]);
       if (talk.state === 'active') {
         const others = ids(talk).filter((each) => each !== userId);
+        for (const each of others) of(talk, each).changedAt = Date.now();
         this.publish('read.receipt', talk, others, { userId, lastReadSeq: to, at: iso() });
       }
     }

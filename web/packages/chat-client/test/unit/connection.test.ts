@@ -51,6 +51,32 @@ test('a lost socket comes back, resumes from its cursor and gets what it missed'
   expect(ada.state.getSnapshot().counts).toMatchObject({ connects: 2, losses: 1, resumed: 1, resyncs: 0 });
 });
 
+test('a receipt that the service lost behind a cursor it still knows is read', async () => {
+  const server = new FakeChat();
+  const ada = clientOf(server, 'ada');
+  const { id } = server.start('bob', 'ada', 'one').conversation;
+  server.answer('ada', id, 'accept');
+  await live(ada);
+  server.send('ada', id, 'have you read this?');
+  await pass(10_000);
+  void loadAll(ada);
+  await pass(10_000);
+  const readByBob = () =>
+    ada
+      .conversation(id)
+      .getSnapshot()
+      .conversation?.participants.find((each) => each.user.id === 'bob')?.lastReadSeq;
+  expect(readByBob()).toBe(0);
+  server.accepting = false;
+  server.cut('ada');
+  server.read('bob', id, 2);
+  server.loseLast('ada');
+  server.accepting = true;
+  await pass(20_000);
+  expect(ada.state.getSnapshot().counts).toMatchObject({ resumed: 1, resyncs: 0 });
+  expect(readByBob()).toBe(2);
+});
+
 test('without what it could resume from it reads again what is shown, as lists', async () => {
   const server = new FakeChat();
   const ada = clientOf(server, 'ada');
