@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from message_svc.domain.types import (
+    Folder,
     HeldGate,
     MemberRow,
     Rights,
@@ -23,8 +24,9 @@ class MemberChange:
 def apply_rights(old: MemberRow | None, rights: Rights, gate: HeldGate, now: datetime) -> MemberChange:
     """What a new gate makes of one member's row.
 
-    A joiner starts at the last message. `changed_at` moves only with what the member may know: a block must
-    not show in the blocked person's watch list. Receipts held back so far are revealed when sharing starts.
+    A joiner starts at the last message and without flags. What ends leaves every list, that of the archived
+    too. `changed_at` moves only with what the member may know: a block must not show in the blocked person's
+    watch list. Receipts held back so far are revealed when sharing starts.
     """
     conversation_id = gate.snapshot.conversation_id
     left_at = now if rights.left else None
@@ -63,6 +65,7 @@ def apply_rights(old: MemberRow | None, rights: Rights, gate: HeldGate, now: dat
         shared_read_seq=old.last_read_seq if catches_up else old.shared_read_seq,
         left_at=left_at,
         changed_at=changed_at if changed else old.changed_at,
+        archived=old.archived and rights.folder is not Folder.NONE,
     )
     stops_hiding = old.receipts_hidden and not rights.receipts_hidden and row.shared_read_seq is not None
     return MemberChange(row, reveals_receipt=not row.receipts_hidden and (catches_up or stops_hiding))

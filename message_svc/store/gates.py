@@ -68,4 +68,6 @@ async def put_members(conn: Executor, rows: Sequence[MemberRow]) -> None:
         [row.activity_at for row in rows],
         [row.changed_at for row in rows],
         [row.receipts_hidden for row in rows],
+        [row.muted for row in rows],
+        [row.archived for row in rows],
     )

@@ -33,10 +33,10 @@ FOR UPDATE OF member
 
 -- name: put_members
 INSERT INTO member (user_id, conversation_id, folder, state, version, shares_receipts, last_read_seq,
-                    shared_read_seq, unread, left_at, activity_at, changed_at, receipts_hidden)
+                    shared_read_seq, unread, left_at, activity_at, changed_at, receipts_hidden, muted, archived)
 SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::boolean[], $7::bigint[],
                      $8::bigint[], $9::integer[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
-                     $13::boolean[])
+                     $13::boolean[], $14::boolean[], $15::boolean[])
 ON CONFLICT (user_id, conversation_id) DO UPDATE SET
     folder = excluded.folder,
     state = excluded.state,
@@ -48,7 +48,9 @@ ON CONFLICT (user_id, conversation_id) DO UPDATE SET
     left_at = excluded.left_at,
     activity_at = excluded.activity_at,
     changed_at = excluded.changed_at,
-    receipts_hidden = excluded.receipts_hidden
+    receipts_hidden = excluded.receipts_hidden,
+    muted = excluded.muted,
+    archived = excluded.archived
 
 -- The send -----------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from splits.chat.message.v1 import message_pb2 as pb
 from splits.chat.message.v1 import service_pb2 as rpc
 
 from servicekit.errors import ChatError, Reason
+from servicekit.identity import ActingUser
 from tests.support.gates import active_gate, member, new_conversation_id, new_people, request_gate
 from tests.support.message_svc import TIMEOUT, MessageService
 
@@ -189,3 +190,42 @@ async def test_what_is_held_says_whether_the_first_message_is_stored(service: Me
     assert await opened()
     assert (await service.apply(active_gate(conversation, 3, [ada, bob])))[0].opened
     assert (await service.apply(active_gate(conversation, 3, [ada, bob])))[0].opened
+
+
+async def test_flags_do_not_survive_leaving(service: MessageService) -> None:
+    ada, bob, eve = new_people(3)
+    conversation = new_conversation_id()
+    await service.open(active_gate(conversation, 1, [ada, bob, eve]), ada)
+    client = service.client()
+    flags = rpc.SetFlagsRequest(conversation_id=conversation, muted=True, archived=True)
+    acting = ActingUser(eve, "candidate")
+    await client.call(client.stub.SetFlags, flags, timeout=TIMEOUT, acting=acting)
+
+    await service.apply(active_gate(conversation, 2, [ada, bob, member(eve, left=True)]))
+    await service.apply(active_gate(conversation, 3, [ada, bob, eve]))
+
+    view = await service.view(eve, conversation)
+    assert view is not None
+    assert (view.muted, view.archived, view.folder) == (False, False, pb.FOLDER_INBOX)
+
+
+async def test_an_archived_request_that_ends_leaves_the_list_of_the_archived_too(
+    service: MessageService,
+) -> None:
+    ada, bob = new_people(2)
+    conversation = new_conversation_id()
+    await service.open(request_gate(conversation, 1, ada, bob), ada)
+    client, acting = service.client(), ActingUser(bob, "candidate")
+    flags = rpc.SetFlagsRequest(conversation_id=conversation, muted=True, archived=True)
+    await client.call(client.stub.SetFlags, flags, timeout=TIMEOUT, acting=acting)
+
+    closed = {"state": pb.CONVERSATION_STATE_EXPIRED, "folder": pb.FOLDER_UNSPECIFIED, "can_send": False}
+    people = [member(ada, version=2, **closed), member(bob, version=2, **closed)]
+    await service.apply(active_gate(conversation, 2, people))
+
+    request = rpc.ListInboxRequest(list=rpc.INBOX_LIST_ARCHIVED)
+    page = await client.call(client.stub.ListInbox, request, timeout=TIMEOUT, acting=acting)
+    assert list(page.views) == []
+    view = await service.view(bob, conversation)
+    assert view is not None
+    assert (view.archived, view.muted) == (False, True)

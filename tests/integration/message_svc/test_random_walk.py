@@ -114,6 +114,7 @@ class Walk:
             return
         model.state = "declined"
         model.lines[self.bob].folder = pb.FOLDER_UNSPECIFIED
+        model.lines[self.bob].archived = False
         await self.push(model)
 
     async def join_or_leave(self, model: Model) -> None:
