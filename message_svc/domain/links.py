@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -13,7 +15,14 @@ MAX_LINKS = 50
 
 # Only what is written as an address: no bare domains, no mail, no IP guesses.
 _finder = LinkifyIt(options={"fuzzy_link": False, "fuzzy_email": False, "fuzzy_ip": False})
-_INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs", "Co"})
+# Where one may begin. The finder's own search reads on to the end of the text from each of these, also from
+# those within a link; here it goes on behind the link.
+_BEGINNING = re.compile(r"(?<!\w)(https?:)//", re.IGNORECASE)
+_INVISIBLE = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
+# In other categories: fillers, joiners and selectors of variants, and the blank Braille pattern.
+_BLANK = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +44,32 @@ def find_links(text: str) -> tuple[Link, ...]:
         return ()
     links: list[Link] = []
     units, at = 0, 0
-    for match in _finder.match(text) or ():
-        if match.schema not in ("http:", "https:"):
-            continue
-        raw = _visible(text[match.index : match.last_index])
-        if not _leads_somewhere(raw):
-            continue
-        units += _utf16(text[at : match.index])
-        at = match.index
-        links.append(Link(units, units + _utf16(raw), raw))
-        if len(links) == MAX_LINKS:
-            break
+    for offset, run in _visible_runs(text):
+        for begin, end in _addresses(run):
+            if len(links) == MAX_LINKS:
+                return tuple(links)
+            units += _utf16(text[at : offset + begin])
+            at = offset + begin
+            url = run[begin:end]
+            links.append(Link(units, units + _utf16(url), url))
     return tuple(links)
 
 
-def _visible(url: str) -> str:
-    for position, character in enumerate(url):
-        if unicodedata.category(character) in _INVISIBLE:
-            return url[:position]
-    return url
+def _addresses(run: str) -> Iterator[tuple[int, int]]:
+    end = 0
+    while (found := _BEGINNING.search(run, end)) is not None:
+        end = found.end(1) + _finder.test_schema_at(run, found[1], found.end(1))
+        if _leads_somewhere(run[found.start() : end]):
+            yield found.start(), end
+
+
+def _visible_runs(text: str) -> Iterator[tuple[int, str]]:
+    begin = 0
+    for position, character in enumerate(text):
+        if unicodedata.category(character) in _INVISIBLE or _BLANK.match(character):
+            yield begin, text[begin:position]
+            begin = position + 1
+    yield begin, text[begin:]
 
 
 def _leads_somewhere(url: str) -> bool:
