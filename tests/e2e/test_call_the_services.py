@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from deploy.local.folders import CHECKOUT
 from deploy.local.system import System
+from tests.support.system import bring_back
 
 HOWTO = (CHECKOUT / "docs/howto/call-the-services.md").read_text()
 
@@ -34,7 +35,7 @@ async def run(*command: str, cwd: Path, **environment: str) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    output, _ = await asyncio.wait_for(process.communicate(), 120)
     return output.decode()
 
 
@@ -50,11 +51,11 @@ async def caller(system: System, tmp_path_factory: pytest.TempPathFactory) -> As
     believed = json.loads(before)
     believed["keys"].append(entry)
     trust.write_text(json.dumps(believed))
-    await system.restart("message_svc")
+    await bring_back(system, "message_svc")
     (folder / "call.py").write_text(block("python", "asyncio.run"))
     yield folder
     trust.write_text(before)
-    await system.restart("message_svc")
+    await bring_back(system, "message_svc")
 
 
 async def call(system: System, folder: Path, key: str = "ats_sync.pem") -> str:

@@ -13,7 +13,7 @@ from deploy.local.system import System
 
 PAGE = CHECKOUT / "docs" / "howto" / "first-steps.md"
 STEP = re.compile(r"```sh\n(?P<commands>.*?)```\n(?:```text\n(?P<printed>.*?)```\n)?", re.DOTALL)
-LIMIT_S = 120.0
+LIMIT_S = 300.0
 
 
 async def test_every_command_prints_what_the_page_says(system: System, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from aiohttp import web
 from deploy.local.folders import CHECKOUT
 from deploy.local.ports import LOOPBACK
 from deploy.local.system import System
+from tests.support.system import bring_back
 
 WEB = CHECKOUT / "web"
 
@@ -36,7 +37,7 @@ async def control_url(system: System) -> AsyncIterator[str]:
     await web.TCPSite(runner, LOOPBACK, 0).start()
     yield f"http://{LOOPBACK}:{runner.addresses[0][1]}"
     await runner.cleanup()
-    await system.restart("edge_gateway")
+    await bring_back(system, "edge_gateway")
 
 
 async def test_the_client_and_the_edge_agree(system: System, control_url: str) -> None:

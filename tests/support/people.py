@@ -266,6 +266,20 @@ class Town:
         await person.get("/me")
         return person
 
+    async def talking(self) -> tuple[Person, Person, str]:
+        """A recruiter and a candidate in an active conversation of one message, both told of all of it.
+
+        Events come after answers: a socket or a cursor of later would else meet these, or miss them.
+        """
+        recruiter, candidate = await self.person("recruiter"), await self.person("candidate")
+        async with recruiter.live() as own, candidate.live() as theirs:
+            where: str = (await recruiter.start(candidate)).body["conversation"]["id"]
+            assert (await candidate.post("accept", where)).status == 200
+            for live in (own, theirs):
+                for name in ("conversation.requested", "message.created", "conversation.accepted"):
+                    await live.frame(name)
+        return recruiter, candidate, where
+
 
 def new_message(text: str, client_id: str | None = None) -> Json:
     """A body of a send."""

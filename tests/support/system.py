@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
+from aiohttp import ClientSession
 
 from deploy.local.folders import open_temporary
 from deploy.local.system import SERVICES, Parts, System
 from tests.support.backing import MakeDatabase
+from tests.support.people import Person, Town, new_message
+from tests.support.waiting import eventually
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def system(make_database: MakeDatabase, redis_url: str, amqp_url: str) -> AsyncIterator[System]:
     """One running system for the session, with data of its own: keep tests apart by their users.
 
-    A test that kills or stops a process starts it again (`await system.restart(name)`) before it ends.
+    A test that kills or stops a process starts it again (`await bring_back(system, name)`) before it ends.
     """
     database = await make_database()
     databases = {service: await database.url(service) for service in SERVICES}
@@ -27,3 +31,33 @@ async def system(make_database: MakeDatabase, redis_url: str, amqp_url: str) -> 
     finally:
         await running.stop()
         folder.close()
+
+
+async def bring_back(system: System, name: str) -> None:
+    """Starts a process again; returns when every edge serves, too.
+
+    A process that serves may be unreachable for another second: its callers try again at intervals.
+    """
+    await system.restart(name)
+    async with ClientSession() as http:
+        towns = [Town(http, edge.url, system.issuer_url) for edge in system.edges]
+        for town in towns:
+            ada, bob = [await _newcomer(town) for _ in range(2)]
+            message = new_message("hello")
+
+            async def start(ada: Person = ada, bob: Person = bob, message: object = message) -> int:
+                return (await ada.start(bob, message=message)).status  # through both services
+
+            await eventually(start, until=lambda status: status in (200, 201))
+
+
+async def _newcomer(town: Town) -> Person:
+    """As `town.person`, once that can be."""
+    user_id = f"newcomer-{uuid.uuid4().hex[:12]}"
+    person = Person(town.http, town.edge_url, user_id, await town.token(user_id))
+
+    async def come() -> int:
+        return (await person.request("GET", "/me")).status
+
+    await eventually(come, until=lambda status: status == 200)
+    return person

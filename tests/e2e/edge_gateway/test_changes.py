@@ -11,14 +11,6 @@ from tests.support.people import Json, Person, Town
 UNKNOWN = "0193a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
 
 
-async def talking(town: Town) -> tuple[Person, Person, str]:
-    """A recruiter and a candidate in an active conversation of one message."""
-    recruiter, candidate = await town.person("recruiter"), await town.person("candidate")
-    where = (await recruiter.start(candidate)).body["conversation"]["id"]
-    await candidate.post("accept", where)
-    return recruiter, candidate, where
-
-
 async def messages(person: Person, where: str) -> list[Json]:
     page = await person.get("/conversations/{id}/messages", id=where)
     items: list[Json] = page["items"]
@@ -26,7 +18,7 @@ async def messages(person: Person, where: str) -> list[Json]:
 
 
 async def test_an_edit_is_shown_to_all_and_live_everywhere(town: Town) -> None:
-    recruiter, candidate, where = await talking(town)
+    recruiter, candidate, where = await town.talking()
     sent = (await recruiter.send(where, "first")).body
     async with candidate.live() as theirs, recruiter.live() as own:
         edited = await recruiter.edit(sent, "second")
@@ -48,7 +40,7 @@ async def test_an_edit_is_shown_to_all_and_live_everywhere(town: Town) -> None:
 
 
 async def test_a_redacted_text_is_gone_for_good_and_does_not_count(town: Town) -> None:
-    recruiter, candidate, where = await talking(town)
+    recruiter, candidate, where = await town.talking()
     sent = (await recruiter.send(where, "a secret")).body
     before = (await candidate.view(where))["unreadCount"]
     async with candidate.live() as theirs:
@@ -70,7 +62,7 @@ async def test_a_redacted_text_is_gone_for_good_and_does_not_count(town: Town) -
 
 
 async def test_changes_are_every_message_once_in_the_order_of_their_latest_change(town: Town) -> None:
-    recruiter, candidate, where = await talking(town)
+    recruiter, candidate, where = await town.talking()
     sent = [(await recruiter.send(where, f"m{number}")).body for number in range(5)]
     await recruiter.edit(sent[1], "edited")
     await recruiter.edit(sent[3], "edited too")
@@ -92,11 +84,11 @@ async def test_changes_are_every_message_once_in_the_order_of_their_latest_chang
 
 
 async def test_a_message_may_answer_one_of_its_own_conversation_only(town: Town) -> None:
-    recruiter, candidate, where = await talking(town)
+    recruiter, candidate, where = await town.talking()
     first = (await messages(candidate, where))[0]
     reply = await candidate.send(where, "yes", replyToId=first["id"])
     assert (reply.status, reply.body["replyToId"]) == (201, first["id"])
-    other, _, elsewhere = await talking(town)
+    other, _, elsewhere = await town.talking()
     foreign = (await messages(other, elsewhere))[0]
     for wrong in (foreign["id"], UNKNOWN, "nonsense", first["id"].upper()):
         answer = await candidate.send(where, "yes", replyToId=wrong)
@@ -125,7 +117,7 @@ async def test_links_come_alive_on_accept_as_changes(town: Town) -> None:
 
 
 async def test_mute_and_archive_are_ones_own_and_live_on_ones_own_devices(town: Town) -> None:
-    recruiter, candidate, where = await talking(town)
+    recruiter, candidate, where = await town.talking()
     theirs = await recruiter.view(where)
     async with candidate.live() as device:
         archived = await candidate.flag(where, archived=True)
@@ -198,7 +190,7 @@ async def test_a_cursor_that_is_not_of_this_list_is_refused(town: Town) -> None:
 
 
 async def test_limits_numbers_and_ids_at_their_edges(town: Town) -> None:
-    recruiter, candidate, where = await talking(town)
+    recruiter, candidate, where = await town.talking()
     stranger = await town.person("company")
     for path, pointer, wrong in (
         *(("/watch-list", "/limit", value) for value in ("0", "101", "-1", "1.5", "x", "", "1e2", "9" * 40)),

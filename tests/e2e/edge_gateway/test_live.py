@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from deploy.local.system import System
-from tests.support.people import Json, Person, Reply, Town
+from tests.support.people import Json, Reply, Town
 from tests.support.waiting import eventually
 
 
@@ -20,21 +20,13 @@ async def second_edge(system: System) -> AsyncIterator[str]:
     yield system.edges[1].url
 
 
-async def talking(town: Town) -> tuple[Person, Person, str]:
-    """A recruiter and a candidate in an active conversation of one message."""
-    recruiter, candidate = await town.person("recruiter"), await town.person("candidate")
-    where = (await recruiter.start(candidate)).body["conversation"]["id"]
-    await candidate.post("accept", where)
-    return recruiter, candidate, where
-
-
 def text(frame: Json) -> str:
     said: str = frame["data"]["message"]["text"]
     return said
 
 
 async def test_the_welcome_says_who_one_is_and_what_stands(town: Town) -> None:
-    recruiter, candidate, where = await talking(town)
+    recruiter, candidate, where = await town.talking()
     async with candidate.live() as live:
         welcome = live.welcome
         assert welcome["userId"] == candidate.user_id
@@ -60,7 +52,7 @@ async def test_a_request_arrives_live_with_the_receivers_own_view(town: Town) ->
 
 
 async def test_messages_go_both_ways_and_to_all_devices_over_two_edges(town: Town, second_edge: str) -> None:
-    recruiter, candidate, where = await talking(town)
+    recruiter, candidate, where = await town.talking()
     async with (
         recruiter.live() as desk,
         recruiter.live(second_edge, headers={"Origin": second_edge}) as phone,
@@ -114,7 +106,7 @@ async def test_a_decline_is_told_to_the_decliner_alone(town: Town) -> None:
 
 
 async def test_a_block_is_told_to_the_blocker_alone(town: Town) -> None:
-    recruiter, candidate, where = await talking(town)
+    recruiter, candidate, where = await town.talking()
     before = await recruiter.view(where)
     async with recruiter.live() as blocked, candidate.live() as blocker:
         await candidate.request("PUT", "/blocks/{userId}", userId=recruiter.user_id)
@@ -141,7 +133,7 @@ async def test_a_block_is_told_to_the_blocker_alone(town: Town) -> None:
 
 
 async def test_nothing_falls_between_the_subscription_and_the_welcome(town: Town) -> None:
-    recruiter, candidate, where = await talking(town)
+    recruiter, candidate, where = await town.talking()
 
     async def last_known(sending: asyncio.Task[Reply]) -> None:
         async with candidate.live() as live:
@@ -159,7 +151,7 @@ async def test_nothing_falls_between_the_subscription_and_the_welcome(town: Town
 
 
 async def test_the_snapshot_and_the_events_after_it_are_the_next_snapshot(town: Town) -> None:
-    recruiter, candidate, where = await talking(town)
+    recruiter, candidate, where = await town.talking()
     async with candidate.live() as live:
         for said in ("a", "b", "c"):
             await recruiter.send(where, said)

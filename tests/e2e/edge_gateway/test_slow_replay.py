@@ -6,7 +6,7 @@ import asyncio
 
 from deploy.local.system import System
 from tests.support.edge_metrics import metric
-from tests.support.people import Town, new_message
+from tests.support.people import Json, Town, new_message
 from tests.support.rawsocket import RawSocket
 from tests.support.waiting import eventually
 
@@ -20,17 +20,16 @@ PADDING = "\U0001f600" * 7900
 async def test_a_body_redacted_while_its_replay_is_read_slowly_is_not_told(
     town: Town, system: System
 ) -> None:
-    recruiter, candidate = await town.person("recruiter"), await town.person("candidate")
-    where = (await recruiter.start(candidate)).body["conversation"]["id"]
-    await candidate.post("accept", where)
+    recruiter, candidate, where = await town.talking()
+    bodies = [new_message(f"secret {number}. {PADDING}") for number in range(MESSAGES)]
+    sent: list[Json] = []
     async with candidate.live() as live:
         cursor = live.cursor
-    bodies = [new_message(f"secret {number}. {PADDING}") for number in range(MESSAGES)]
-    sent = []
-    for body in bodies:
-        reply = await recruiter.request("POST", "/conversations/{id}/messages", body, id=where)
-        assert reply.status == 201
-        sent.append(reply.body)
+        for body in bodies:
+            reply = await recruiter.request("POST", "/conversations/{id}/messages", body, id=where)
+            assert reply.status == 201
+            sent.append(reply.body)
+        await live.frame("message.created", lambda frame: frame["data"]["message"]["id"] == sent[-1]["id"])
 
     async def told() -> float:
         return await metric(system.ops_url, "edge_frames_out_total")
