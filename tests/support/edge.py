@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -96,11 +97,13 @@ def problem(reply: Reply) -> tuple[int, str]:
 
 
 async def say_raw(edge: Edge, request: bytes) -> bytes:
-    """Everything the server answers to any bytes."""
+    """What the server answers to any bytes: one head, and the body that it announces."""
     host, port = edge.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(request)
     async with asyncio.timeout(30):
-        answer = await reader.read(65536)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+        body = await reader.readexactly(int(length[1])) if length else b""
     writer.close()
-    return answer
+    return head + body

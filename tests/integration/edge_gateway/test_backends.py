@@ -37,7 +37,7 @@ async def test_a_profile_is_told_once_and_again_when_it_changed(http: ClientSess
 async def test_a_profile_that_cannot_be_told_is_unavailable_and_tried_again(
     keys: Keys, redis_url: str, issuer: Issuer, http: ClientSession
 ) -> None:
-    async with run_edge(keys, redis_url, issuer, request_timeout_ms=500) as edge:
+    async with run_edge(keys, redis_url, issuer) as edge:
         working = edge.services.answers.pop("SyncProfile")
 
         def fails(_request: Any, _user: Any) -> None:

@@ -45,7 +45,7 @@ async def test_a_frame_of_16_kib_is_read(edge: Edge) -> None:
 
 
 async def test_who_does_not_answer_a_ping_is_gone(keys: Keys, redis_url: str, issuer: Issuer) -> None:
-    async with run_edge(keys, redis_url, issuer, ws_ping_ms=200, ws_close_timeout_ms=200) as edge:
+    async with run_edge(keys, redis_url, issuer, ws_ping_ms=1500, ws_close_timeout_ms=200) as edge:
         silent, alive = await enter(edge, somebody()), await enter(edge, somebody())
 
         async def answer_pings() -> None:
@@ -57,8 +57,12 @@ async def test_who_does_not_answer_a_ping_is_gone(keys: Keys, redis_url: str, is
         answering = asyncio.create_task(answer_pings())
         assert await silent.close_code() == 4000
         await silent.gone()  # it does not finish the handshake either: cut
+
+        async def left() -> float:
+            return edge.count("edge_sockets_open")
+
+        await eventually(left, until=lambda sockets: sockets == 1)
         assert not answering.done()
-        assert edge.app.metrics.registry.get_sample_value("edge_sockets_open") == 1
         answering.cancel()
 
 
@@ -72,14 +76,9 @@ async def test_a_slow_reader_is_closed_and_nobody_else_waits(
         stalled.writer.transport.pause_reading()  # type: ignore[attr-defined]
         large, count = "x" * 60_000, 300
 
-        async def publish() -> None:
-            for number in range(count):
-                await publisher.publish(channel(ada), message_event(number, large))
-
-        publishing = asyncio.create_task(publish())
-        for number in range(count):
+        for number in range(count):  # one by one, so that who reads is never behind
+            await publisher.publish(channel(ada), message_event(number, large))
             assert (await reading.json())["cursor"] == f"17-{number}"
-        await publishing
 
         async def closed_slow() -> float:
             return edge.count("edge_sockets_closed_total", code="4003")
@@ -113,13 +112,13 @@ async def test_after_a_gap_in_redis_everybody_starts_over(
 
 
 async def test_a_drain_sends_everybody_away_first(keys: Keys, redis_url: str, issuer: Issuer) -> None:
-    async with run_edge(keys, redis_url, issuer, drain_seconds=0.5) as edge:
+    async with run_edge(keys, redis_url, issuer, drain_seconds=3) as edge:
         raw, leaves = await enter(edge, somebody()), await enter(edge, somebody())
         stopping = asyncio.create_task(edge.app.stop())
         for each in (raw, leaves):
             goaway = await each.json()
             contract.check_frame(goaway)
-            assert 0 <= goaway["data"]["reconnectInMs"] <= 500
+            assert 0 <= goaway["data"]["reconnectInMs"] <= 3000
         assert edge.app.ready()["accepting"] is False
         assert (await connect(edge, somebody())).status == 503
         leaves.send(frame(b"\x03\xe9", opcode=8))

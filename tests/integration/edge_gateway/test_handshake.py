@@ -66,7 +66,7 @@ async def test_a_bad_token_is_told_by_a_code_and_one_that_is_over_by_another(edg
 async def test_a_door_that_cannot_serve_says_so_before_the_upgrade(
     keys: Keys, redis_url: str, issuer: Issuer
 ) -> None:
-    async with run_edge(keys, redis_url, issuer, max_sockets=1, request_timeout_ms=500) as edge:
+    async with run_edge(keys, redis_url, issuer, max_sockets=1) as edge:
 
         def fails(_request: Any, _user: Any) -> None:
             raise ChatError(Reason.UNAVAILABLE, "no database")

@@ -15,6 +15,7 @@ from tests.support.issuer import Issuer
 from tests.support.keys import Keys
 from tests.support.resuming import come, leave, redacted, told
 from tests.support.sockets import connect, realtime, somebody, stored_message
+from tests.support.waiting import eventually
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -60,7 +61,7 @@ async def test_a_long_replay_goes_at_the_readers_pace(
 async def test_a_replay_waits_for_a_service_that_is_away_and_gives_up_in_the_end(
     keys: Keys, redis_url: str, issuer: Issuer, service: RealtimePublisher
 ) -> None:
-    async with run_edge(keys, redis_url, issuer, event_patience_ms=1000) as edge:
+    async with run_edge(keys, redis_url, issuer, event_patience_ms=3000) as edge:
         ada = somebody()
         await service.publish([realtime("message.created", ada, seq=1)])
         raw, [_, caught_up] = await come(edge, ada)
@@ -107,7 +108,9 @@ async def test_a_socket_that_goes_in_the_middle_of_its_replay_leaves_nothing_beh
         raw = await connect(edge, ada, query=f"cursor={caught_up['cursor']}")
         await asked.wait()
         await leave(raw)
-        while edge.count("edge_sockets_open"):
-            await asyncio.sleep(0.01)
-        names = [task.get_coro().__qualname__ for task in asyncio.all_tasks()]  # type: ignore[union-attr]
-        assert "Session._catch_up" not in names
+
+        async def left() -> tuple[float, bool]:
+            names = [task.get_coro().__qualname__ for task in asyncio.all_tasks()]  # type: ignore[union-attr]
+            return edge.count("edge_sockets_open"), "Session._catch_up" in names
+
+        await eventually(left, until=lambda seen: seen == (0, False))

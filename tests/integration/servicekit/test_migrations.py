@@ -126,7 +126,7 @@ async def test_a_locked_table_ends_the_migration_instead_of_queueing_everyone_be
         await conn.execute(f"LOCK TABLE {schema}.letter IN ACCESS SHARE MODE")
         started = time.monotonic()
         with pytest.raises(MigrationError, match=r"0003_blocked\.sql waited too long for a lock"):
-            await migrate(database.admin_url, schema=schema, directory=files, lock_timeout_ms=200)
+            await migrate(database.admin_url, schema=schema, directory=files, lock_timeout_ms=1000)
         assert time.monotonic() - started < 30
     await conn.close()
     assert await migrate(database.admin_url, schema=schema, directory=files) == ["0003_blocked.sql"]
@@ -135,9 +135,10 @@ async def test_a_locked_table_ends_the_migration_instead_of_queueing_everyone_be
 async def test_a_statement_that_runs_too_long_is_ended(
     database: TestDatabase, schema: str, files: Path
 ) -> None:
+    await migrate(database.admin_url, schema=schema, directory=files)
     (files / "0003_endless.sql").write_text("SELECT pg_sleep(600);")
     with pytest.raises(MigrationError, match=r"0003_endless\.sql ran too long"):
-        await migrate(database.admin_url, schema=schema, directory=files, statement_timeout_ms=200)
+        await migrate(database.admin_url, schema=schema, directory=files, statement_timeout_ms=1000)
 
 
 async def test_a_role_without_the_right_to_make_the_schema_is_told_so(

@@ -16,6 +16,7 @@ from servicekit.bus import BusPublisher
 from servicekit.outbox import Outbox
 from servicekit.realtime import RealtimePublisher
 from servicekit.telemetry import tracer
+from tests.support.clock import FixedClock
 from tests.support.outbox import BusInbox, bus_event, commit, make_due, realtime_event, render, rows_left
 from tests.support.waiting import eventually
 
@@ -24,7 +25,7 @@ from tests.support.waiting import eventually
 async def opened(pool: asyncpg.Pool, redis_url: str, amqp_url: str) -> AsyncIterator[Outbox]:
     realtime = RealtimePublisher(redis_url)
     bus = BusPublisher(amqp_url, service="tests")
-    outbox = Outbox(pool, realtime, bus, render=render, poll_s=0.05)
+    outbox = Outbox(pool, realtime, bus, render=render, poll_s=0.05, clock=FixedClock())
     try:
         yield outbox
     finally:

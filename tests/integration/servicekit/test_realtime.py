@@ -84,8 +84,10 @@ async def test_a_stream_is_bounded_in_age_and_goes_when_nothing_comes(
     redis_url: str, redis_client: redis.Redis, user: str
 ) -> None:
     publisher = RealtimePublisher(redis_url, max_age_s=1)
+    began = time.monotonic()
     await publisher.publish([realtime_event(user)])
-    assert 86_400 <= await redis_client.ttl(stream_key(user)) <= 86_401
+    gone_after = await redis_client.pttl(stream_key(user)) / 1000
+    assert 86_401 - (time.monotonic() - began) - 0.1 <= gone_after <= 86_401
 
     async def publish_another() -> list[str]:
         last = realtime_event(user)
@@ -154,7 +156,7 @@ async def test_a_full_redis_is_away_rather_than_the_event_refused(
 
 async def test_a_redis_that_hangs_is_away_after_the_timeout(redis_url: str, user: str) -> None:
     async with proxy_to(redis_url) as proxy:
-        publisher = RealtimePublisher(proxy.url, timeout_s=0.5)
+        publisher = RealtimePublisher(proxy.url, timeout_s=3)
         await publisher.publish([realtime_event(user)])
         proxy.freeze()
         started = time.monotonic()

@@ -37,7 +37,7 @@ class Endless:
 async def test_a_call_without_a_deadline_gets_one_and_its_handler_is_cancelled(keys: Keys) -> None:
     endless = Endless()
     async with (
-        serving(keys, endless.handle, grpc_default_deadline_seconds=0.2) as served,
+        serving(keys, endless.handle, grpc_default_deadline_seconds=2) as served,
         grpc.aio.insecure_channel(served.target) as channel,
     ):
         stub = service_pb2_grpc.MessageServiceStub(channel)
@@ -55,7 +55,7 @@ async def test_the_handler_is_cancelled_when_the_clients_deadline_passes(keys: K
         with pytest.raises(ChatError, match="not valid"):
             await client.call(client.stub.ListMessages, rpc.ListMessagesRequest(), timeout=60, acting=USER)
         with pytest.raises(ChatError) as caught:
-            await client.call(client.stub.GetUnread, REQUEST, timeout=1, acting=USER, idempotent=True)
+            await client.call(client.stub.GetUnread, REQUEST, timeout=2, acting=USER, idempotent=True)
         assert caught.value.reason is Reason.UNAVAILABLE
         await asyncio.wait_for(endless.cancelled.wait(), 30)
     assert served.service.calls == 1, "a deadline is not a reason to try again"
