@@ -174,7 +174,7 @@ test('after the edge was killed everything arrives once and in order, and the st
 });
 
 test('after a random walk with drops on both sides, stores are what a fresh device shows', async () => {
-  const seed = Number(process.env.FC_SEED ?? Date.now() % 2 ** 31);
+  const seed = Number(process.env.FC_SEED ?? 1);
   onTestFailed(() => console.error(`FC_SEED=${seed} walks this way`));
   const [rita, carl, hers, his] = await talking();
   const step = fc.record({
