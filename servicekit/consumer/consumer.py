@@ -85,6 +85,7 @@ class Consumer:
                     raise
                 self._away.begin()  # aiormq cancels what waits for a connection that closes
             await _wait(stop, self._away.left())
+        await self._finish()  # what a lost session left: it cannot acknowledge, but its effect stands
 
     async def _session(self) -> None:
         connection = await aio_pika.connect(
@@ -94,7 +95,7 @@ class Consumer:
         )
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
-                channel = await connection.channel(publisher_confirms=True)
+                channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
                 await channel.set_qos(prefetch_count=self._subscription.prefetch)
                 queue = await self._subscription.declare(channel)
                 lost = asyncio.Event()
@@ -103,7 +104,7 @@ class Consumer:
                 underlay.on_consumer_cancel_callbacks.add(lambda *_: lost.set())
 
                 async def receive(message: AbstractIncomingMessage) -> None:
-                    self._take(channel, message)
+                    self._take(channel, message, lost)
 
                 tag = await queue.consume(receive)
             self._away.end()
@@ -128,10 +129,10 @@ class Consumer:
                 wait.cancel()
         return lost.is_set()
 
-    def _take(self, channel: AbstractChannel, message: AbstractIncomingMessage) -> None:
+    def _take(self, channel: AbstractChannel, message: AbstractIncomingMessage, lost: asyncio.Event) -> None:
         # A task of our own: aiormq would cancel its own in the middle of a commit when the channel closes.
         task = asyncio.get_running_loop().create_task(
-            self._process(channel, message), context=contextvars.Context()
+            self._process(channel, message, lost), context=contextvars.Context()
         )
         self._in_hand.add(task)
         task.add_done_callback(self._in_hand.discard)
@@ -145,12 +146,19 @@ class Consumer:
                 self._log.warning("messages given back unfinished", count=len(unfinished))
                 await asyncio.wait(unfinished)
 
-    async def _process(self, channel: AbstractChannel, message: AbstractIncomingMessage) -> None:
+    async def _process(
+        self, channel: AbstractChannel, message: AbstractIncomingMessage, lost: asyncio.Event
+    ) -> None:
         try:
             try:
                 await self._settle(channel, message)
-            except DeliveryError:
-                await message.nack(requeue=True)  # the queue to wait in took no copy
+            except DeliveryError as error:
+                # The queue to wait in took no copy, or is not there. The next session makes what is missing.
+                self._log.warning(
+                    "nowhere to wait", message_id=message.message_id, error=type(error).__name__
+                )
+                await message.nack(requeue=True)
+                lost.set()
         except _BROKER_ERRORS as error:
             # The channel is gone: what is not acknowledged comes again, and its effect is known then.
             self._log.info("not acknowledged", message_id=message.message_id, error=type(error).__name__)

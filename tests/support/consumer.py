@@ -14,7 +14,7 @@ from typing import Any
 import aio_pika
 import asyncpg
 import orjson
-from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
 
 from servicekit.consumer import CloudEvent, Consumer, Handler, Subscription
 from servicekit.db import Executor, connect_pool
@@ -49,6 +49,18 @@ async def write_effect(conn: Executor, event: CloudEvent) -> None:
 async def effects(pool: asyncpg.Pool) -> list[int]:
     """The numbers of the effects, in their order."""
     return [row["number"] for row in await pool.fetch("SELECT number FROM effects ORDER BY number")]
+
+
+def is_empty(queue: AbstractQueue) -> bool:
+    """Whether it held no message when it was declared."""
+    return queue.declaration_result.message_count == 0
+
+
+async def open_pool(url: str, schema: str) -> asyncpg.Pool:
+    """A consumer's pool."""
+    return await connect_pool(
+        url, schema=schema, min_size=1, max_size=8, statement_timeout_ms=30_000, application_name="tests"
+    )
 
 
 @asynccontextmanager
