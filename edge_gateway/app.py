@@ -29,6 +29,7 @@ from edge_gateway.sockets.events import MessageRef
 from edge_gateway.sockets.handshake import Handshake, Rules
 from edge_gateway.sockets.hub import Hub
 from edge_gateway.sockets.hydration import Hydration
+from edge_gateway.sockets.leases import Leases
 from edge_gateway.sockets.socket import Limits
 from edge_gateway.sockets.streams import Streams
 from edge_gateway.tokens.jwks import RemoteKeys
@@ -87,6 +88,7 @@ class EdgeApp:
         verifier = TokenVerifier(settings.jwt_issuers, self._keys, clock=clock)
         known = profiles.Profiles(backends)
         rates = Rates(self._redis, policies(settings))
+        leases = Leases(self._redis, limit=settings.ws_max_per_user)
         timeout_s = settings.request_timeout_ms / 1000
         handshake = Handshake(
             rules=Rules(
@@ -103,6 +105,7 @@ class EdgeApp:
             backends=backends,
             profiles=known,
             rates=rates,
+            leases=leases,
             commands=Commands(backends, verifier, timeout_s=timeout_s),
             metrics=self.metrics,
             clock=clock,
@@ -131,6 +134,7 @@ class EdgeApp:
         self.events: asyncio.Task[Any] = asyncio.create_task(
             self._channels.run(self._stop), name="redis channels"
         )
+        self._leasing = asyncio.create_task(leases.run(self._stop), name="leases")
         try:
             self.port, self.ops_port = await self._public.start(), await self._operators.start()
         except OSError as error:
@@ -164,6 +168,7 @@ class EdgeApp:
         await self._operators.stop()
         self._stop.set()
         await self.events
+        await self._leasing
         await asyncio.gather(*(keys.close() for keys in self._keys.values()))
         await self._http_client.close()
         await self._backends.close()

@@ -16,3 +16,4 @@ class Close(IntEnum):
     FLOODING = 4004
     INVALID_TOKEN = 4500
     PROTOCOL_ERROR = 4503
+    REPLACED = 4504

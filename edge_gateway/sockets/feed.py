@@ -20,6 +20,8 @@ from edge_gateway.sockets.hydration import BATCH, Hydration
 from edge_gateway.sockets.session import Session
 
 _MAX_WAITING = 1000
+_REPLACED = b"!replaced "
+"""What `lua/lease.lua` says on a channel: the socket whose id follows is one too many."""
 _log = structlog.get_logger(__name__)
 
 
@@ -46,6 +48,9 @@ class Feed:
 
     def receive(self, payload: bytes) -> None:
         """What the user's channel carried."""
+        if payload.startswith(_REPLACED):
+            self._replace(payload.removeprefix(_REPLACED))
+            return
         try:
             came = published(payload)
             opening = [session for session in self.sessions if session.opening]
@@ -66,6 +71,11 @@ class Feed:
                 self.end(Close.RESTART)
             elif self._worker is None:
                 self._worker = asyncio.create_task(self._work())
+
+    def _replace(self, session_id: bytes) -> None:
+        for session in tuple(self.sessions):
+            if str(session.id).encode() == session_id:
+                session.end(Close.REPLACED)
 
     def end(self, code: Close) -> None:
         """Closes the user's sockets; what waits is theirs no more."""

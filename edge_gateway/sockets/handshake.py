@@ -36,6 +36,7 @@ from edge_gateway.sockets.commands import Commands
 from edge_gateway.sockets.events import Event
 from edge_gateway.sockets.hub import Hub
 from edge_gateway.sockets.hydration import Hydration
+from edge_gateway.sockets.leases import Leases
 from edge_gateway.sockets.session import Session
 from edge_gateway.sockets.socket import Limits, Listener, Socket
 from edge_gateway.sockets.streams import Missed, Streams, TooFarBehindError
@@ -93,6 +94,7 @@ class Handshake:
         backends: Backends,
         profiles: Profiles,
         rates: Rates,
+        leases: Leases,
         commands: Commands,
         metrics: Metrics,
         clock: Clock,
@@ -105,6 +107,7 @@ class Handshake:
         self._backends = backends
         self._profiles = profiles
         self._rates = rates
+        self._leases = leases
         self._commands = commands
         self._metrics = metrics
         self._clock = clock
@@ -149,21 +152,28 @@ class Handshake:
             max_held=_MAX_HELD,
             rate=self._rules.frames,
             handle=self._commands.handle,
-            on_end=self._hub.leave,
+            on_end=self._leave,
         )
         try:
             async with asyncio.timeout(self._rules.timeout_s):
                 with budget(self._rules.timeout_s):
                     await self._hub.join(session)
                     start = await self._start(exchange.request.query.get("cursor", ""), session)
-            if session.ended_with is not None or self._hub.draining:
+                    # Last: a socket that is not let in replaces nobody.
+                    await self._leases.take(session)
+            # One that was replaced before it was open is told so as any other, by its code.
+            if session.ended_with not in (None, Close.REPLACED) or self._hub.draining:
                 raise problems.failure(Reason.UNAVAILABLE)
             response, socket = await self._upgrade(exchange, asked, session)
         except BaseException:
-            self._hub.leave(session)
+            self._leave(session)
             raise
         session.open(socket, start.welcome, start.missed, start.end)
         return Upgraded(response, socket.ended)
+
+    def _leave(self, session: Session) -> None:
+        self._hub.leave(session)
+        self._leases.release(session)
 
     async def _start(self, cursor: str, session: Session) -> _Start:
         user = session.principal.user
