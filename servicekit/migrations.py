@@ -17,6 +17,7 @@ from servicekit.db import check_schema_name
 
 _FILE = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
 _OLDEST_POSTGRES = 14
+_MOST_DEADLOCKS = 5
 log = structlog.get_logger(__name__)
 
 
@@ -89,8 +90,8 @@ async def migrate(
 
     Safe to run from several processes at once: one works, the others wait up to `wait_ms`. A statement
     that waits longer than `lock_timeout_ms` for a lock, or runs longer than `statement_timeout_ms`,
-    ends its file's transaction, so nothing of that file stays. Raises MigrationError, or what asyncpg
-    raises when the database is away.
+    ends its file's transaction, so nothing of that file stays. A file that deadlocks with the release that
+    runs is applied again. Raises MigrationError, or what asyncpg raises when the database is away.
     """
     files = read_migrations(directory)
     conn = await asyncpg.connect(
@@ -151,18 +152,28 @@ async def _prepare_schema(conn: asyncpg.Connection, schema: str) -> None:
 
 
 async def _apply(conn: asyncpg.Connection, file: Migration) -> None:
-    try:
-        async with conn.transaction():
-            await conn.execute(file.sql)
-            await conn.execute(
-                "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
-                file.version,
-                file.name,
-                file.checksum,
-            )
-    except asyncpg.LockNotAvailableError:
-        raise MigrationError(f"{file.name} waited too long for a lock; nothing of it stays.") from None
-    except asyncpg.QueryCanceledError:
-        raise MigrationError(f"{file.name} ran too long and was ended; nothing of it stays.") from None
-    except asyncpg.PostgresError as error:
-        raise MigrationError(f"{file.name} failed, nothing of it stays: {error}") from error
+    deadlocks = 0
+    while True:
+        try:
+            async with conn.transaction():
+                await conn.execute(file.sql)
+                await conn.execute(
+                    "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
+                    file.version,
+                    file.name,
+                    file.checksum,
+                )
+            return
+        except asyncpg.DeadlockDetectedError as error:
+            # The release that runs takes its locks in another order, and Postgres ended this side.
+            deadlocks += 1
+            if deadlocks == _MOST_DEADLOCKS:
+                raise MigrationError(
+                    f"{file.name} deadlocked {deadlocks} times; nothing of it stays."
+                ) from error
+        except asyncpg.LockNotAvailableError:
+            raise MigrationError(f"{file.name} waited too long for a lock; nothing of it stays.") from None
+        except asyncpg.QueryCanceledError:
+            raise MigrationError(f"{file.name} ran too long and was ended; nothing of it stays.") from None
+        except asyncpg.PostgresError as error:
+            raise MigrationError(f"{file.name} failed, nothing of it stays: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from servicekit.migrations import MigrationError, migrate
 from tests.support.backing import TestDatabase
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[3]
 _MIGRATE = """
@@ -130,6 +132,27 @@ async def test_a_locked_table_ends_the_migration_instead_of_queueing_everyone_be
         assert time.monotonic() - started < 30
     await conn.close()
     assert await migrate(database.admin_url, schema=schema, directory=files) == ["0003_blocked.sql"]
+
+
+async def test_a_file_that_deadlocks_with_a_running_release_is_applied_all_the_same(
+    database: TestDatabase, schema: str, files: Path
+) -> None:
+    (files / "0003_parcels.sql").write_text("CREATE TABLE parcel (id int);")
+    await migrate(database.admin_url, schema=schema, directory=files)
+    (files / "0004_both.sql").write_text(
+        "ALTER TABLE letter ADD COLUMN sent int;\nALTER TABLE parcel ADD COLUMN sent int;"
+    )
+    waiting = f"SELECT count(*) FROM pg_locks WHERE relation = '{schema}.parcel'::regclass AND NOT granted"
+    conn = await asyncpg.connect(database.admin_url)
+    async with conn.transaction():
+        await conn.fetch(f"SELECT FROM {schema}.parcel")
+        migrating = asyncio.create_task(migrate(database.admin_url, schema=schema, directory=files))
+        await eventually(lambda: count(database, waiting))
+        # Each now waits for the other, and Postgres ends one of the two.
+        with contextlib.suppress(asyncpg.DeadlockDetectedError):
+            await conn.fetch(f"SELECT FROM {schema}.letter")
+    await conn.close()
+    assert await migrating == ["0004_both.sql"]
 
 
 async def test_a_statement_that_runs_too_long_is_ended(
