@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 
@@ -278,6 +278,9 @@ def _nul_pointers(message: Message, prefix: str) -> Iterator[str]:
                 yield pointer
         elif isinstance(value, Message):
             yield from _nul_pointers(value, pointer)
+        elif isinstance(value, Mapping):
+            if any("\0" in text for item in value.items() for text in item if isinstance(text, str)):
+                yield pointer  # a key may be what is at fault, so none is named
         elif isinstance(value, Sequence) and not isinstance(value, bytes):
             for number, item in enumerate(value):
                 if isinstance(item, Message):

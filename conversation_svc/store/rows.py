@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import asyncpg
 from conversation_svc.domain import Context, Conversation, Kind, Participant, Profile, Role, Side, State
 from servicekit.db import Queries
 
+_CONTEXT_FIELDS = frozenset(field.name for field in fields(Context))
 q = Queries.load(Path(__file__).with_name("queries.sql"))
 
 
@@ -22,7 +24,7 @@ def conversation_of(row: asyncpg.Record) -> Conversation:
         initiator_id=row["initiator_id"],
         recipient_id=row["recipient_id"],
         job_id=row["job_id"],
-        context=Context(**context) if context else None,
+        context=_context_of(context) if context else None,
         gate_version=row["gate_version"],
         gate_pushed=row["gate_pushed"],
         opened=row["opened"],
@@ -31,6 +33,11 @@ def conversation_of(row: asyncpg.Record) -> Conversation:
         created_at=row["created_at"],
         expires_at=row["expires_at"],
     )
+
+
+def _context_of(content: dict[str, Any]) -> Context:
+    """What we know of it: a later release, at work beside this one, may write more."""
+    return Context(**{name: value for name, value in content.items() if name in _CONTEXT_FIELDS})
 
 
 def participant_of(row: asyncpg.Record) -> Participant:

@@ -87,6 +87,19 @@ async def test_a_role_that_the_chat_does_not_know_is_forbidden(service: Conversa
     assert refused.value.reason is Reason.FORBIDDEN
 
 
+@pytest.mark.parametrize("emails", [{"nul\0": "a@example.com"}, {"rita": "a\0@example.com"}])
+async def test_an_address_with_nul_in_it_is_refused_as_any_text(
+    service: ConversationService, emails: dict[str, str]
+) -> None:
+    request = rpc.UpsertProfilesRequest(profiles=[profile(new_person())], emails=emails)
+
+    with pytest.raises(ChatError) as refused:
+        await told_by_marketplace(service, "UpsertProfiles", request)
+
+    assert refused.value.reason is Reason.VALIDATION_FAILED
+    assert [violation.pointer for violation in refused.value.violations] == ["/emails"]
+
+
 async def test_the_edge_does_not_speak_for_the_marketplace(service: ConversationService) -> None:
     request = rpc.UpsertProfilesRequest(profiles=[profile(new_person())])
 

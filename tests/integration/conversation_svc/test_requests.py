@@ -257,3 +257,18 @@ async def test_under_impersonation_nothing_changes(service: ConversationService)
         assert refused.value.reason is Reason.FORBIDDEN
     await service.meet(shadow)
     assert not await service.pool.fetchval("SELECT count(*) FROM profiles WHERE user_id = $1", shadow.user_id)
+
+
+async def test_what_a_later_release_wrote_of_a_context_is_passed_over(service: ConversationService) -> None:
+    rita, cora = new_person(), new_person("candidate")
+    await service.meet(rita, cora)
+    created = await service.create(rita, cora, "job-1", job_title="Welder")
+    conversation = created.created.conversation.id
+    await service.pool.execute(
+        """UPDATE conversations SET context = context || '{"salary": "much"}' WHERE id = $1::text::uuid""",
+        conversation,
+    )
+
+    [seen] = await service.get(cora, conversation)
+
+    assert (seen.context.job_id, seen.context.job_title) == ("job-1", "Welder")
