@@ -13,6 +13,7 @@ from deploy.local.child import Child
 from deploy.local.databases import ensure_database, ensure_service
 from deploy.local.errors import LocalError, together
 from deploy.local.folders import Folder, open_state, state_path
+from deploy.local.named import check_named
 from deploy.local.packages import Say
 from deploy.local.ports import is_free, reserve
 from deploy.local.program import Program, describe
@@ -33,6 +34,7 @@ async def run(signals: Signals, *, say: Say) -> int:
     described = folder.path / "run.json"
     up = False
     try:
+        await check_named(os.environ)
         urls = await backing.start()
         system = System(folder, await _parts(folder, urls), edge_port=port)
         say("Starting the services")
