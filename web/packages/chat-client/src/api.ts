@@ -34,7 +34,7 @@ const in_ = (id: string) => `/conversations/${encodeURIComponent(id)}`;
 
 /** The routes of the contract. All throw ChatProblem, or UnauthorizedError when there is no session. */
 export class Api {
-  private refreshing: Promise<string> | null = null;
+  #refreshing: Promise<string> | null = null;
 
   constructor(
     private readonly baseUrl: string,
@@ -45,10 +45,10 @@ export class Api {
 
   /** A fresh token; those who ask meanwhile share it. */
   refreshToken(): Promise<string> {
-    this.refreshing ??= this.token(true).finally(() => {
-      this.refreshing = null;
+    this.#refreshing ??= this.token(true).finally(() => {
+      this.#refreshing = null;
     });
-    return this.refreshing;
+    return this.#refreshing;
   }
 
   async token(forceRefresh = false): Promise<string> {
@@ -67,9 +67,9 @@ export class Api {
     const { attempts = 3, keepalive = false } = options;
     for (let attempt = 0; ; attempt += 1) {
       try {
-        let response = await this.attempt(method, path, body, await this.token(), keepalive);
+        let response = await this.#attempt(method, path, body, await this.token(), keepalive);
         if (response.status === 401) {
-          response = await this.attempt(method, path, body, await this.refreshToken(), keepalive);
+          response = await this.#attempt(method, path, body, await this.refreshToken(), keepalive);
           if (response.status === 401) {
             this.onUnauthorized(); // a fresh token is refused, too
             throw new UnauthorizedError('The token was refused.');
@@ -84,7 +84,7 @@ export class Api {
     }
   }
 
-  private async attempt(
+  async #attempt(
     method: string,
     path: string,
     body: unknown,

@@ -112,21 +112,21 @@ export class ChatClient {
   readonly unread: Store<Unread>;
   readonly state: Store<ClientState>;
 
-  private readonly api: Api;
-  private readonly storage: OutboxStorage;
-  private readonly entries: Entries;
-  private readonly outbox: Outbox;
-  private readonly reads: Reads;
-  private readonly totals: Totals;
-  private readonly connection: Connection;
-  private readonly status: Value<ClientState>;
-  private readonly handles = new Map<string, ChatConversation>();
-  private readonly listeners = new Map<keyof ChatEvents, Listeners<[never]>>();
-  private readonly seen = new Set<string>();
-  private welcome: Welcome | null = null;
-  private missed = 0;
+  readonly #api: Api;
+  readonly #storage: OutboxStorage;
+  readonly #entries: Entries;
+  readonly #outbox: Outbox;
+  readonly #reads: Reads;
+  readonly #totals: Totals;
+  readonly #connection: Connection;
+  readonly #status: Value<ClientState>;
+  readonly #handles = new Map<string, ChatConversation>();
+  readonly #listeners = new Map<keyof ChatEvents, Listeners<[never]>>();
+  readonly #seen = new Set<string>();
+  #welcome: Welcome | null = null;
+  #missed = 0;
   /** Local time at which lists were first read: what is not in them and older lies beyond them. */
-  private listsReadAt: number | null = null;
+  #listsReadAt: number | null = null;
 
   constructor(options: ChatClientOptions) {
     const random = options.random ?? Math.random;
@@ -134,28 +134,28 @@ export class ChatClient {
     const fetchIt = options.fetch ?? ((...a: Parameters<typeof fetch>) => globalThis.fetch(...a));
     const openSocket = options.openSocket ?? browserSocket;
     const hasStorage = typeof indexedDB !== 'undefined';
-    this.storage = options.storage ?? (hasStorage ? new IndexedDbStorage() : new NoStorage());
-    this.status = new Value<ClientState>({
+    this.#storage = options.storage ?? (hasStorage ? new IndexedDbStorage() : new NoStorage());
+    this.#status = new Value<ClientState>({
       phase: 'idle',
       userId: null,
       retryAt: null,
       code: null,
       counts: NO_COUNTS,
     });
-    this.state = this.status;
-    this.api = new Api(baseUrl, options.getToken, fetchIt, () => this.authRequired());
-    this.entries = new Entries(this.api, {
-      isWanted: (id) => this.listsReadAt !== null || this.handles.has(id),
-      onMended: () => this.count('mended'),
+    this.state = this.#status;
+    this.#api = new Api(baseUrl, options.getToken, fetchIt, () => this.#authRequired());
+    this.#entries = new Entries(this.#api, {
+      isWanted: (id) => this.#listsReadAt !== null || this.#handles.has(id),
+      onMended: () => this.#count('mended'),
     });
-    this.outbox = new Outbox(this.api, this.storage, {
-      onChange: (id) => this.entries.tell(id),
-      onSent: (message) => this.change(message.conversationId, created(message)),
-      onFailed: (message) => this.emit('messageFailed', { message }),
-      onRetry: () => this.count('retries'),
+    this.#outbox = new Outbox(this.#api, this.#storage, {
+      onChange: (id) => this.#entries.tell(id),
+      onSent: (message) => this.#change(message.conversationId, created(message)),
+      onFailed: (message) => this.#emit('messageFailed', { message }),
+      onRetry: () => this.#count('retries'),
       random,
     });
-    const folder = (name: FolderName) => new Folder(name, this.api, this.entries);
+    const folder = (name: FolderName) => new Folder(name, this.#api, this.#entries);
     this.conversations = {
       inbox: folder('inbox'),
       requests: folder('requests'),
@@ -164,18 +164,18 @@ export class ChatClient {
     };
     for (const name of FOLDERS) {
       this.conversations[name].subscribe(() => {
-        if (this.conversations[name].getSnapshot().loading) this.listsReadAt ??= Date.now();
+        if (this.conversations[name].getSnapshot().loading) this.#listsReadAt ??= Date.now();
       });
     }
-    this.totals = new Totals(this.api, this.entries, this.conversations);
-    this.unread = this.totals;
-    this.reads = new Reads(this.api, this.entries, (unread) => this.totals.told(unread));
+    this.#totals = new Totals(this.#api, this.#entries, this.conversations);
+    this.unread = this.#totals;
+    this.#reads = new Reads(this.#api, this.#entries, (unread) => this.#totals.told(unread));
     const url = `${baseUrl.replace(/^http/, 'ws')}/ws/chat`;
-    this.connection = new Connection(url, this.api, openSocket, {
-      onFrame: (frame) => this.receive(frame),
-      onWaiting: (retryAt) => this.lost(retryAt),
-      onConnecting: () => this.connecting(),
-      onEnd: (code) => (code === 4500 ? this.authRequired() : this.set({ phase: 'closed', code })),
+    this.#connection = new Connection(url, this.#api, openSocket, {
+      onFrame: (frame) => this.#receive(frame),
+      onWaiting: (retryAt) => this.#lost(retryAt),
+      onConnecting: () => this.#connecting(),
+      onEnd: (code) => (code === 4500 ? this.#authRequired() : this.#set({ phase: 'closed', code })),
       random,
     });
   }
@@ -183,66 +183,66 @@ export class ChatClient {
   /** Begins, or begins again after `authRequired` and `closed`. */
   connect(): void {
     if (typeof addEventListener === 'function') {
-      addEventListener('online', this.onOnline);
-      addEventListener('offline', this.onOffline);
-      addEventListener('pagehide', this.onHide);
-      globalThis.document?.addEventListener('visibilitychange', this.onHide);
+      addEventListener('online', this.#onOnline);
+      addEventListener('offline', this.#onOffline);
+      addEventListener('pagehide', this.#onHide);
+      globalThis.document?.addEventListener('visibilitychange', this.#onHide);
     }
-    this.connection.start();
-    this.entries.resume();
-    this.outbox.resume();
+    this.#connection.start();
+    this.#entries.resume();
+    this.#outbox.resume();
   }
 
   /** Ends the connection; unsent messages are kept. */
   disconnect(): void {
-    this.stopListening();
-    this.connection.stop();
-    this.entries.stop();
-    this.outbox.stop();
-    void this.reads.flush(true);
-    this.set({ phase: 'idle', retryAt: null, code: null });
+    this.#stopListening();
+    this.#connection.stop();
+    this.#entries.stop();
+    this.#outbox.stop();
+    void this.#reads.flush(true);
+    this.#set({ phase: 'idle', retryAt: null, code: null });
   }
 
   /** Tries to connect now instead of at `retryAt`. */
   retryNow(): void {
-    this.connection.retryNow();
-    this.outbox.resume();
+    this.#connection.retryNow();
+    this.#outbox.resume();
   }
 
   /** Disconnects and wipes everything that is kept, also of earlier people on this browser. */
   async signOut(): Promise<void> {
     this.disconnect();
-    this.reads.clear();
-    this.outbox.clear();
-    this.entries.clear();
-    this.entries.me = '';
-    this.handles.clear();
-    this.seen.clear();
-    this.totals.reset();
+    this.#reads.clear();
+    this.#outbox.clear();
+    this.#entries.clear();
+    this.#entries.me = '';
+    this.#handles.clear();
+    this.#seen.clear();
+    this.#totals.reset();
     for (const name of FOLDERS) this.conversations[name].reset();
-    this.listsReadAt = null;
-    this.connection.cursor = null;
-    this.set({ userId: null, counts: NO_COUNTS });
-    await this.storage.clear();
+    this.#listsReadAt = null;
+    this.#connection.cursor = null;
+    this.#set({ userId: null, counts: NO_COUNTS });
+    await this.#storage.clear();
   }
 
   /** Calls `listener` on each `event`; returns how to stop. */
   on<K extends keyof ChatEvents>(event: K, listener: (data: ChatEvents[K]) => void): () => void {
-    let own = this.listeners.get(event);
+    let own = this.#listeners.get(event);
     if (own === undefined) {
       own = new Listeners();
-      this.listeners.set(event, own);
+      this.#listeners.set(event, own);
     }
     return own.add(listener as (data: never) => void);
   }
 
   /** The conversation with this id: the same object each time. */
   conversation(id: string): ChatConversation {
-    let handle = this.handles.get(id);
+    let handle = this.#handles.get(id);
     if (handle === undefined) {
-      const { api, entries, outbox, reads } = this;
-      handle = new ChatConversation(id, { api, entries, outbox, reads });
-      this.handles.set(id, handle);
+      const parts = { api: this.#api, entries: this.#entries, outbox: this.#outbox, reads: this.#reads };
+      handle = new ChatConversation(id, parts);
+      this.#handles.set(id, handle);
     }
     return handle;
   }
@@ -255,217 +255,217 @@ export class ChatClient {
     clientMessageId?: string;
   }): Promise<ChatConversation> {
     const { recipientId, text, context, clientMessageId = newKey() } = what;
-    const asked = this.entries.asking();
-    const { conversation } = await this.api.start(recipientId, context, { clientMessageId, text });
-    this.entries.take(conversation, asked);
+    const asked = this.#entries.asking();
+    const { conversation } = await this.#api.start(recipientId, context, { clientMessageId, text });
+    this.#entries.take(conversation, asked);
     return this.conversation(conversation.id);
   }
 
   /** Once it resolves, nothing passes between the two any more. Throws ChatProblem. */
-  block = (userId: string): Promise<void> => this.setBlocked(userId, true);
+  block = (userId: string): Promise<void> => this.#setBlocked(userId, true);
 
   /** Throws ChatProblem. */
-  unblock = (userId: string): Promise<void> => this.setBlocked(userId, false);
+  unblock = (userId: string): Promise<void> => this.#setBlocked(userId, false);
 
-  private async setBlocked(userId: string, blocked: boolean): Promise<void> {
-    await this.api.setBlocked(userId, blocked);
-    this.rereadWith(userId);
+  async #setBlocked(userId: string, blocked: boolean): Promise<void> {
+    await this.#api.setBlocked(userId, blocked);
+    this.#rereadWith(userId);
   }
 
   // The connection
 
-  private readonly onOnline = (): void => this.retryNow();
-  private readonly onOffline = (): void => this.connection.lost();
-  private readonly onHide = (event: Event): void => {
+  readonly #onOnline = (): void => this.retryNow();
+  readonly #onOffline = (): void => this.#connection.lost();
+  readonly #onHide = (event: Event): void => {
     if (event.type === 'pagehide' || globalThis.document.visibilityState === 'hidden') {
-      void this.reads.flush(true);
+      void this.#reads.flush(true);
     }
   };
 
-  private stopListening(): void {
+  #stopListening(): void {
     if (typeof removeEventListener !== 'function') return;
-    removeEventListener('online', this.onOnline);
-    removeEventListener('offline', this.onOffline);
-    removeEventListener('pagehide', this.onHide);
-    globalThis.document?.removeEventListener('visibilitychange', this.onHide);
+    removeEventListener('online', this.#onOnline);
+    removeEventListener('offline', this.#onOffline);
+    removeEventListener('pagehide', this.#onHide);
+    globalThis.document?.removeEventListener('visibilitychange', this.#onHide);
   }
 
-  private connecting(): void {
-    const { counts } = this.status.getSnapshot();
-    this.welcome = null;
-    this.set({ phase: counts.connects > 0 ? 'reconnecting' : 'connecting', retryAt: null, code: null });
+  #connecting(): void {
+    const { counts } = this.#status.getSnapshot();
+    this.#welcome = null;
+    this.#set({ phase: counts.connects > 0 ? 'reconnecting' : 'connecting', retryAt: null, code: null });
   }
 
-  private lost(retryAt: number): void {
-    const { phase, counts } = this.status.getSnapshot();
+  #lost(retryAt: number): void {
+    const { phase, counts } = this.#status.getSnapshot();
     const isLoss = phase === 'live' || phase === 'resumed' || phase === 'resync';
-    this.welcome = null;
-    this.set({
+    this.#welcome = null;
+    this.#set({
       phase: counts.connects > 0 ? 'reconnecting' : 'connecting',
       retryAt,
       ...(isLoss ? { counts: { ...counts, losses: counts.losses + 1 } } : {}),
     });
   }
 
-  private authRequired(): void {
-    if (this.status.getSnapshot().phase === 'authRequired') return;
-    this.connection.stop();
-    this.entries.stop();
-    this.outbox.stop();
-    this.count('authRequired');
-    this.set({ phase: 'authRequired', retryAt: null });
-    this.emit('authRequired', {});
+  #authRequired(): void {
+    if (this.#status.getSnapshot().phase === 'authRequired') return;
+    this.#connection.stop();
+    this.#entries.stop();
+    this.#outbox.stop();
+    this.#count('authRequired');
+    this.#set({ phase: 'authRequired', retryAt: null });
+    this.#emit('authRequired', {});
   }
 
-  private set(change: Partial<ClientState>): void {
-    const held = this.status.getSnapshot();
+  #set(change: Partial<ClientState>): void {
+    const held = this.#status.getSnapshot();
     const next = { ...held, ...change };
     if ((Object.keys(change) as (keyof ClientState)[]).every((key) => held[key] === next[key])) return;
-    this.status.set(next);
-    this.emit('state', next);
+    this.#status.set(next);
+    this.#emit('state', next);
   }
 
-  private count(name: keyof ClientState['counts']): void {
-    const { counts } = this.status.getSnapshot();
-    this.set({ counts: { ...counts, [name]: counts[name] + 1 } });
+  #count(name: keyof ClientState['counts']): void {
+    const { counts } = this.#status.getSnapshot();
+    this.#set({ counts: { ...counts, [name]: counts[name] + 1 } });
   }
 
-  private emit<K extends keyof ChatEvents>(event: K, data: ChatEvents[K]): void {
-    (this.listeners.get(event) as Listeners<[ChatEvents[K]]> | undefined)?.tell(data);
+  #emit<K extends keyof ChatEvents>(event: K, data: ChatEvents[K]): void {
+    (this.#listeners.get(event) as Listeners<[ChatEvents[K]]> | undefined)?.tell(data);
   }
 
   // What the server says
 
-  private receive(frame: Frame): void {
-    this.emit('frame', frame);
+  #receive(frame: Frame): void {
+    this.#emit('frame', frame);
     const { type, eventId } = frame;
     if (eventId !== undefined) {
-      if (this.seen.has(eventId)) return this.count('duplicates');
-      this.seen.add(eventId);
-      if (this.seen.size > REMEMBERED_EVENTS) this.seen.delete(this.seen.values().next().value as string);
+      if (this.#seen.has(eventId)) return this.#count('duplicates');
+      this.#seen.add(eventId);
+      if (this.#seen.size > REMEMBERED_EVENTS) this.#seen.delete(this.#seen.values().next().value as string);
     }
-    this.entries.moment += 1;
-    if (type === 'system.welcome') this.welcomed(frame.data as Welcome);
-    else if (type === 'system.caught_up') this.caughtUp();
-    else this.happened(frame);
+    this.#entries.moment += 1;
+    if (type === 'system.welcome') this.#welcomed(frame.data as Welcome);
+    else if (type === 'system.caught_up') this.#caughtUp();
+    else this.#happened(frame);
   }
 
-  private happened({ type, conversationId = '', data }: Frame): void {
-    this.missed += 1;
+  #happened({ type, conversationId = '', data }: Frame): void {
+    this.#missed += 1;
     switch (type) {
       case 'message.created':
-        return this.messageCreated((data as { message: Message }).message);
+        return this.#messageCreated((data as { message: Message }).message);
       case 'message.updated': {
         const { message } = data as { message: Message };
-        this.change(message.conversationId, created(message));
-        return this.emit('messageUpdated', { message });
+        this.#change(message.conversationId, created(message));
+        return this.#emit('messageUpdated', { message });
       }
       case 'message.deleted': {
         const { seq, changeSeq } = data as Change;
-        return this.change(conversationId, { seq, changeSeq, message: null });
+        return this.#change(conversationId, { seq, changeSeq, message: null });
       }
       case 'read.receipt': {
         const receipt = data as Receipt;
-        this.entries.update(conversationId, (entry) =>
-          entry.view === null ? entry : withReceipt(entry, receipt, this.entries.me),
+        this.#entries.update(conversationId, (entry) =>
+          entry.view === null ? entry : withReceipt(entry, receipt, this.#entries.me),
         );
-        return this.emit('receipt', { ...receipt, conversationId });
+        return this.#emit('receipt', { ...receipt, conversationId });
       }
       case 'block.created':
       case 'block.removed': {
         const { userId } = data as { userId: string };
-        this.rereadWith(userId);
-        return this.emit('block', { userId, blocked: type === 'block.created' });
+        this.#rereadWith(userId);
+        return this.#emit('block', { userId, blocked: type === 'block.created' });
       }
       default:
-        if (type.startsWith('conversation.')) this.conversationChanged(type, data as ConversationChange);
+        if (type.startsWith('conversation.')) this.#conversationChanged(type, data as ConversationChange);
     }
   }
 
-  private messageCreated(message: Message): void {
+  #messageCreated(message: Message): void {
     const { conversationId: id } = message;
-    const before = this.entries.get(id);
-    this.change(id, created(message));
+    const before = this.#entries.get(id);
+    this.#change(id, created(message));
     const isKnown = before.view !== null && message.changeSeq <= before.view.changeSeq;
-    if (!isKnown) this.emit('message', { message, conversation: this.entries.view(id) });
+    if (!isKnown) this.#emit('message', { message, conversation: this.#entries.view(id) });
   }
 
-  private change(id: string, change: Change): void {
-    const { entries } = this;
-    if (entries.get(id).view === null && this.listsReadAt === null && !this.handles.has(id)) {
-      return this.totals.moved(); // nobody looks at it
+  #change(id: string, change: Change): void {
+    const entries = this.#entries;
+    if (entries.get(id).view === null && this.#listsReadAt === null && !this.#handles.has(id)) {
+      return this.#totals.moved(); // nobody looks at it
     }
     entries.update(id, (entry) => withChange(entry, change, entries.me, entries.moment));
-    this.totals.moved();
+    this.#totals.moved();
   }
 
-  private conversationChanged(type: string, data: ConversationChange): void {
-    const { entries } = this;
+  #conversationChanged(type: string, data: ConversationChange): void {
+    const entries = this.#entries;
     const { id } = data.conversation;
-    const isWanted = entries.get(id).view !== null || this.listsReadAt !== null || this.handles.has(id);
+    const isWanted = entries.get(id).view !== null || this.#listsReadAt !== null || this.#handles.has(id);
     if (isWanted) entries.update(id, (entry) => withEvent(entry, data, entries.me, entries.moment));
-    this.totals.told(data.unread);
-    this.emit('conversation', { type, id, conversation: entries.view(id) });
+    this.#totals.told(data.unread);
+    this.#emit('conversation', { type, id, conversation: entries.view(id) });
   }
 
-  private rereadWith(userId: string): void {
-    for (const each of [...this.entries.views()]) {
-      if (each.participants.some((one) => one.user.id === userId)) this.entries.markStale(each.id);
+  #rereadWith(userId: string): void {
+    for (const each of [...this.#entries.views()]) {
+      if (each.participants.some((one) => one.user.id === userId)) this.#entries.markStale(each.id);
     }
   }
 
-  private welcomed(welcome: Welcome): void {
-    this.welcome = welcome;
-    this.missed = 0;
-    this.entries.me = welcome.userId;
-    this.count('connects');
-    this.totals.told(welcome.unread);
-    if (welcome.resumed) this.count('resumed');
-    else if (this.entries.ids().length > 0 || this.listsReadAt !== null) this.count('resyncs');
-    this.set({ phase: welcome.resumed ? 'resumed' : 'resync', userId: welcome.userId, retryAt: null });
-    void this.outbox.open(welcome.userId);
-    void this.reads.flush();
+  #welcomed(welcome: Welcome): void {
+    this.#welcome = welcome;
+    this.#missed = 0;
+    this.#entries.me = welcome.userId;
+    this.#count('connects');
+    this.#totals.told(welcome.unread);
+    if (welcome.resumed) this.#count('resumed');
+    else if (this.#entries.ids().length > 0 || this.#listsReadAt !== null) this.#count('resyncs');
+    this.#set({ phase: welcome.resumed ? 'resumed' : 'resync', userId: welcome.userId, retryAt: null });
+    void this.#outbox.open(welcome.userId);
+    void this.#reads.flush();
   }
 
-  private caughtUp(): void {
-    const { welcome } = this;
+  #caughtUp(): void {
+    const welcome = this.#welcome;
     if (welcome === null) return;
-    if (welcome.resumed) this.emit('resumed', { missed: this.missed });
-    else this.emit('resync', { reason: welcome.reason ?? '' });
+    if (welcome.resumed) this.#emit('resumed', { missed: this.#missed });
+    else this.#emit('resync', { reason: welcome.reason ?? '' });
     const offset = Date.parse(welcome.serverTime) - Date.now();
     const done = () => {
-      if (this.welcome === welcome) this.set({ phase: 'live' });
+      if (this.#welcome === welcome) this.#set({ phase: 'live' });
     };
     // What could not be read now is read later: nobody has to wait for it.
-    this.resync(welcome, offset).then(done, (error) => {
+    this.#resync(welcome, offset).then(done, (error) => {
       done();
       ignoreProblem(error);
     });
   }
 
   /** Brings what is held to what the watch list says; reads only what differs. */
-  private async resync(welcome: Welcome, offset: number): Promise<void> {
-    if (this.listsReadAt === null && this.entries.ids().length === 0) return;
+  async #resync(welcome: Welcome, offset: number): Promise<void> {
+    if (this.#listsReadAt === null && this.#entries.ids().length === 0) return;
     const wanted = new Set<string>();
     let items: readonly WatchItem[] = welcome.watchList;
     let cursor: string | null = null;
     for (;;) {
       let differs = false;
       for (const item of items) {
-        if (!this.differs(item, offset)) continue;
+        if (!this.#differs(item, offset)) continue;
         differs = true;
-        if (item.removed) this.entries.remove(item.conversationId);
+        if (item.removed) this.#entries.remove(item.conversationId);
         else wanted.add(item.conversationId);
       }
       // A list that ends with something known has told all; a resumed welcome's is complete.
       const isCut = items === welcome.watchList ? items.length >= 200 && !welcome.resumed : cursor !== null;
       if (!isCut || !differs) break;
-      const page = await this.api.watchList(cursor);
+      const page = await this.#api.watchList(cursor);
       items = page.items;
       cursor = page.nextCursor;
     }
-    for (const id of this.entries.ids()) {
-      const entry = this.entries.get(id);
+    for (const id of this.#entries.ids()) {
+      const entry = this.#entries.get(id);
       if (behind(entry) || (!welcome.resumed && entry.thread !== null)) wanted.add(id);
     }
     // Where everything may have been missed, what is shown is read again, a page of it at once.
@@ -476,21 +476,21 @@ export class ChatClient {
       await Promise.all(loaded.map((name) => this.conversations[name].load()));
     }
     const queue = [...wanted].filter((id) => {
-      const isRead = asLists && (this.entries.lastReadAt(id) ?? 0) >= startedAt;
-      return !isRead || behind(this.entries.get(id));
+      const isRead = asLists && (this.#entries.lastReadAt(id) ?? 0) >= startedAt;
+      return !isRead || behind(this.#entries.get(id));
     });
     const work = async () => {
       for (let id = queue.pop(); id !== undefined; id = queue.pop())
-        await this.entries.mend(id).catch(ignoreProblem);
+        await this.#entries.mend(id).catch(ignoreProblem);
     };
     await Promise.all(Array.from({ length: MENDS_AT_ONCE }, work));
   }
 
-  private differs(item: WatchItem, offset: number): boolean {
-    const { view, thread } = this.entries.get(item.conversationId);
+  #differs(item: WatchItem, offset: number): boolean {
+    const { view, thread } = this.#entries.get(item.conversationId);
     const changedAt = Date.parse(item.changedAt) - offset;
     if (item.removed) return view !== null;
-    const readAt = this.entries.lastReadAt(item.conversationId) ?? this.listsReadAt;
+    const readAt = this.#entries.lastReadAt(item.conversationId) ?? this.#listsReadAt;
     if (readAt === null) return false;
     if (changedAt > readAt - CLOCK_MARGIN_MS) return true;
     if (view === null) return false;

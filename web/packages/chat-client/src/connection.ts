@@ -34,18 +34,18 @@ export interface ConnectionHandlers {
 export class Connection {
   /** Where the events stand; null: nothing to resume from. */
   cursor: string | null = null;
-  private socket: SocketLike | null = null;
-  private attempt = 0;
-  private generation = 0;
-  private running = false;
-  private busy = false;
-  private forceRefresh = false;
-  private goawayMs: number | null = null;
-  private timer: ReturnType<typeof setTimeout> | undefined;
-  private welcomeTimer: ReturnType<typeof setTimeout> | undefined;
-  private refreshTimer: ReturnType<typeof setTimeout> | undefined;
-  private refreshId = '';
-  private clockOffset = 0;
+  #socket: SocketLike | null = null;
+  #attempt = 0;
+  #generation = 0;
+  #running = false;
+  #busy = false;
+  #forceRefresh = false;
+  #goawayMs: number | null = null;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #welcomeTimer: ReturnType<typeof setTimeout> | undefined;
+  #refreshTimer: ReturnType<typeof setTimeout> | undefined;
+  #refreshId = '';
+  #clockOffset = 0;
 
   constructor(
     private readonly url: string,
@@ -55,152 +55,152 @@ export class Connection {
   ) {}
 
   start(): void {
-    if (this.running) return;
-    this.running = true;
-    this.attempt = 0;
-    this.forceRefresh = false;
-    void this.connect();
+    if (this.#running) return;
+    this.#running = true;
+    this.#attempt = 0;
+    this.#forceRefresh = false;
+    void this.#connect();
   }
 
   stop(): void {
-    this.running = false;
-    this.drop(1000);
+    this.#running = false;
+    this.#drop(1000);
   }
 
   /** Tries now instead of later; nothing while it is connected. */
   retryNow(): void {
-    if (!this.running || this.socket || this.busy) return;
-    this.attempt = 0;
-    void this.connect();
+    if (!this.#running || this.#socket || this.#busy) return;
+    this.#attempt = 0;
+    void this.#connect();
   }
 
   /** The network is gone: a close over it may take its time, so it is not waited for. */
   lost(): void {
-    if (this.running && this.socket) this.closed(this.generation, 1006);
+    if (this.#running && this.#socket) this.#closed(this.#generation, 1006);
   }
 
   send(frame: object): boolean {
-    if (this.socket === null) return false;
-    this.socket.send(JSON.stringify(frame));
+    if (this.#socket === null) return false;
+    this.#socket.send(JSON.stringify(frame));
     return true;
   }
 
-  private async connect(): Promise<void> {
-    clearTimeout(this.timer);
-    this.busy = true;
-    this.generation += 1;
-    const mine = this.generation;
+  async #connect(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#busy = true;
+    this.#generation += 1;
+    const mine = this.#generation;
     this.handlers.onConnecting();
     let token: string;
     try {
-      token = await (this.forceRefresh ? this.api.refreshToken() : this.api.token());
+      token = await (this.#forceRefresh ? this.api.refreshToken() : this.api.token());
     } catch (error) {
-      if (mine !== this.generation) return;
-      this.busy = false;
-      if (error instanceof UnauthorizedError) this.running = false;
-      else this.later();
+      if (mine !== this.#generation) return;
+      this.#busy = false;
+      if (error instanceof UnauthorizedError) this.#running = false;
+      else this.#later();
       return;
     }
-    if (mine !== this.generation || !this.running) return;
-    this.busy = false;
+    if (mine !== this.#generation || !this.#running) return;
+    this.#busy = false;
     const resume = this.cursor === null ? '' : `?cursor=${encodeURIComponent(this.cursor)}`;
     let socket: SocketLike;
     try {
       socket = this.openSocket(`${this.url}${resume}`, ['chat.v1', `bearer.${token}`]);
     } catch {
-      return this.later();
+      return this.#later();
     }
-    this.socket = socket;
-    this.welcomeTimer = setTimeout(() => this.closed(mine, 1006), WELCOME_WITHIN_MS);
-    socket.onmessage = ({ data }) => this.receive(mine, data);
-    socket.onclose = ({ code }) => this.closed(mine, code);
+    this.#socket = socket;
+    this.#welcomeTimer = setTimeout(() => this.#closed(mine, 1006), WELCOME_WITHIN_MS);
+    socket.onmessage = ({ data }) => this.#receive(mine, data);
+    socket.onclose = ({ code }) => this.#closed(mine, code);
     socket.onerror = () => {
       // A close follows, and says all that there is to know.
     };
   }
 
-  private receive(generation: number, data: unknown): void {
-    if (generation !== this.generation) return;
+  #receive(generation: number, data: unknown): void {
+    if (generation !== this.#generation) return;
     let frame: Frame;
     try {
       frame = JSON.parse(String(data)) as Frame;
     } catch {
-      return this.closed(generation, 1007); // come back and start over
+      return this.#closed(generation, 1007); // come back and start over
     }
-    if (frame.type === 'system.welcome') this.welcomed(frame.data as Welcome);
+    if (frame.type === 'system.welcome') this.#welcomed(frame.data as Welcome);
     if (frame.type === 'system.goaway') {
-      this.goawayMs = (frame.data as { reconnectInMs: number }).reconnectInMs;
+      this.#goawayMs = (frame.data as { reconnectInMs: number }).reconnectInMs;
     }
-    if (frame.replyTo === this.refreshId && frame.type === 'ack') {
-      this.refreshAt((frame.data as { expiresAt: string }).expiresAt);
+    if (frame.replyTo === this.#refreshId && frame.type === 'ack') {
+      this.#refreshAt((frame.data as { expiresAt: string }).expiresAt);
     }
     this.handlers.onFrame(frame);
     if (frame.cursor !== undefined) this.cursor = frame.cursor;
   }
 
-  private welcomed(welcome: Welcome): void {
-    clearTimeout(this.welcomeTimer);
-    this.attempt = 0;
-    this.forceRefresh = false;
+  #welcomed(welcome: Welcome): void {
+    clearTimeout(this.#welcomeTimer);
+    this.#attempt = 0;
+    this.#forceRefresh = false;
     if (!welcome.resumed) this.cursor = null;
-    this.clockOffset = Date.parse(welcome.serverTime) - Date.now();
-    this.refreshAt(welcome.expiresAt);
+    this.#clockOffset = Date.parse(welcome.serverTime) - Date.now();
+    this.#refreshAt(welcome.expiresAt);
   }
 
-  private refreshAt(expiresAt: string): void {
-    clearTimeout(this.refreshTimer);
-    const left = Date.parse(expiresAt) - this.clockOffset - Date.now();
+  #refreshAt(expiresAt: string): void {
+    clearTimeout(this.#refreshTimer);
+    const left = Date.parse(expiresAt) - this.#clockOffset - Date.now();
     // A token that lives for less than two minutes is renewed half-way.
     const wait = left - Math.min(REFRESH_BEFORE_MS, left / 2);
-    const generation = this.generation;
-    this.refreshTimer = setTimeout(
-      () => void this.refresh(generation),
+    const generation = this.#generation;
+    this.#refreshTimer = setTimeout(
+      () => void this.#refresh(generation),
       Math.min(Math.max(wait, 1000), LONGEST_TIMER_MS),
     );
   }
 
-  private async refresh(generation: number): Promise<void> {
+  async #refresh(generation: number): Promise<void> {
     try {
       const token = await this.api.refreshToken();
-      if (generation !== this.generation) return;
-      this.refreshId = newKey();
-      this.send({ type: 'auth.refresh', id: this.refreshId, token });
+      if (generation !== this.#generation) return;
+      this.#refreshId = newKey();
+      this.send({ type: 'auth.refresh', id: this.#refreshId, token });
     } catch (error) {
-      if (error instanceof UnauthorizedError || generation !== this.generation) return;
+      if (error instanceof UnauthorizedError || generation !== this.#generation) return;
       // Until it expires there is time to try again; after that the server closes, and we come back.
-      this.refreshTimer = setTimeout(() => void this.refresh(generation), REFRESH_AGAIN_MS);
+      this.#refreshTimer = setTimeout(() => void this.#refresh(generation), REFRESH_AGAIN_MS);
     }
   }
 
-  private closed(generation: number, code: number): void {
-    if (generation !== this.generation) return;
-    this.drop(1000);
-    const triedFresh = this.forceRefresh;
-    if (code === 4001 || code === 4500) this.forceRefresh = true;
+  #closed(generation: number, code: number): void {
+    if (generation !== this.#generation) return;
+    this.#drop(1000);
+    const triedFresh = this.#forceRefresh;
+    if (code === 4001 || code === 4500) this.#forceRefresh = true;
     if (code >= 4500 && code < 5000 && (code !== 4500 || triedFresh)) {
-      this.running = false;
+      this.#running = false;
       this.handlers.onEnd(code);
-    } else if (this.running) {
-      this.later();
+    } else if (this.#running) {
+      this.#later();
     }
   }
 
-  private later(): void {
-    const delay = this.goawayMs ?? delayBefore(this.attempt, this.handlers.random);
-    this.goawayMs = null;
-    this.attempt += 1;
+  #later(): void {
+    const delay = this.#goawayMs ?? delayBefore(this.#attempt, this.handlers.random);
+    this.#goawayMs = null;
+    this.#attempt += 1;
     this.handlers.onWaiting(Date.now() + delay);
-    this.timer = setTimeout(() => void this.connect(), delay);
+    this.#timer = setTimeout(() => void this.#connect(), delay);
   }
 
-  private drop(code: number): void {
-    this.generation += 1;
-    this.busy = false;
-    clearTimeout(this.timer);
-    clearTimeout(this.welcomeTimer);
-    clearTimeout(this.refreshTimer);
-    const { socket } = this;
-    this.socket = null;
+  #drop(code: number): void {
+    this.#generation += 1;
+    this.#busy = false;
+    clearTimeout(this.#timer);
+    clearTimeout(this.#welcomeTimer);
+    clearTimeout(this.#refreshTimer);
+    const socket = this.#socket;
+    this.#socket = null;
     if (socket === null) return;
     socket.onmessage = null;
     socket.onclose = null;

@@ -44,19 +44,19 @@ export interface Parts {
 
 /** One conversation: its messages, and what this person does in it. */
 export class ChatConversation implements Store<ConversationSnapshot> {
-  private readonly listeners = new Listeners<[]>();
-  private readonly cache = new Map<string, { from: Message | Outgoing; shown: ChatMessage }>();
-  private snapshot: ConversationSnapshot;
-  private dirty = true;
-  private loading = 0;
-  private error: ChatProblem | null = null;
-  private lastStamp = 0;
+  readonly #listeners = new Listeners<[]>();
+  readonly #cache = new Map<string, { from: Message | Outgoing; shown: ChatMessage }>();
+  #snapshot: ConversationSnapshot;
+  #dirty = true;
+  #loading = 0;
+  #error: ChatProblem | null = null;
+  #lastStamp = 0;
 
   constructor(
     readonly id: string,
     private readonly parts: Parts,
   ) {
-    this.snapshot = {
+    this.#snapshot = {
       conversation: null,
       messages: [],
       hasOlder: false,
@@ -64,22 +64,22 @@ export class ChatConversation implements Store<ConversationSnapshot> {
       loading: false,
       error: null,
     };
-    parts.entries.watch(id, () => this.changed());
+    parts.entries.watch(id, () => this.#changed());
   }
 
-  readonly subscribe = (listener: () => void): (() => void) => this.listeners.add(listener);
+  readonly subscribe = (listener: () => void): (() => void) => this.#listeners.add(listener);
 
   readonly getSnapshot = (): ConversationSnapshot => {
-    if (this.dirty) {
-      this.dirty = false;
-      this.snapshot = sameOr(this.snapshot, this.render());
+    if (this.#dirty) {
+      this.#dirty = false;
+      this.#snapshot = sameOr(this.#snapshot, this.#render());
     }
-    return this.snapshot;
+    return this.#snapshot;
   };
 
   /** Reads the conversation and its newest messages. The problem is in the snapshot, too. Throws ChatProblem. */
   load(): Promise<void> {
-    return this.during(() => this.parts.entries.loadThread(this.id));
+    return this.#during(() => this.parts.entries.loadThread(this.id));
   }
 
   /** Reads the messages before those shown. Throws ChatProblem. */
@@ -89,7 +89,7 @@ export class ChatConversation implements Store<ConversationSnapshot> {
     const first = thread?.messages[0];
     if (!thread?.hasOlder || first === undefined || aside !== null) return;
     entries.update(this.id, beginOlder);
-    await this.during(async () => {
+    await this.#during(async () => {
       try {
         const page = await api.messages(this.id, OLDER_LIMIT, first.seq);
         entries.update(this.id, (entry) => withOlder(entry, page));
@@ -103,14 +103,14 @@ export class ChatConversation implements Store<ConversationSnapshot> {
   /** Shows the message at once and brings it there; returns its key. Throws ChatProblem `outbox_full`. */
   send(text: string, options: { replyToId?: string } = {}): string {
     // Later than the one before, also within a millisecond: what is kept is sorted by it.
-    this.lastStamp = Math.max(Date.now(), this.lastStamp + 1);
+    this.#lastStamp = Math.max(Date.now(), this.#lastStamp + 1);
     const clientMessageId = newKey();
     this.parts.outbox.add({
       clientMessageId,
       conversationId: this.id,
       text,
       replyToId: options.replyToId ?? null,
-      createdAt: new Date(this.lastStamp).toISOString(),
+      createdAt: new Date(this.#lastStamp).toISOString(),
       status: 'queued',
       problem: null,
       message: null,
@@ -130,12 +130,12 @@ export class ChatConversation implements Store<ConversationSnapshot> {
 
   /** Throws ChatProblem. */
   async edit(messageId: string, text: string): Promise<void> {
-    this.changedTo(await this.parts.api.edit(this.id, messageId, text));
+    this.#changedTo(await this.parts.api.edit(this.id, messageId, text));
   }
 
   /** The text is gone for everybody; the place stays. Throws ChatProblem. */
   async redact(messageId: string): Promise<void> {
-    this.changedTo(await this.parts.api.redact(this.id, messageId));
+    this.#changedTo(await this.parts.api.redact(this.id, messageId));
   }
 
   /** Read up to `seq` (all that is known): shown at once, told within 2 s, or when the page is hidden. */
@@ -144,44 +144,44 @@ export class ChatConversation implements Store<ConversationSnapshot> {
   }
 
   accept(): Promise<void> {
-    return this.take((api) => api.answer(this.id, 'accept'));
+    return this.#take((api) => api.answer(this.id, 'accept'));
   }
 
   decline(options: { reason?: string; block?: boolean } = {}): Promise<void> {
-    return this.take((api) => api.answer(this.id, 'decline', options));
+    return this.#take((api) => api.answer(this.id, 'decline', options));
   }
 
   withdraw(): Promise<void> {
-    return this.take((api) => api.answer(this.id, 'withdraw'));
+    return this.#take((api) => api.answer(this.id, 'withdraw'));
   }
 
   setMuted(muted: boolean): Promise<void> {
-    return this.take((api) => api.setFlags(this.id, { muted }));
+    return this.#take((api) => api.setFlags(this.id, { muted }));
   }
 
   setArchived(archived: boolean): Promise<void> {
-    return this.take((api) => api.setFlags(this.id, { archived }));
+    return this.#take((api) => api.setFlags(this.id, { archived }));
   }
 
   /** Something of it, or of what is on its way into it, changed. */
-  private changed(): void {
-    this.dirty = true;
+  #changed(): void {
+    this.#dirty = true;
     const own = new Set<string>();
     const { thread } = this.parts.entries.get(this.id);
     for (const each of thread?.messages ?? []) {
       if (each.senderId === this.parts.entries.me) own.add(each.clientMessageId);
     }
     if (own.size > 0) this.parts.outbox.arrived(this.id, own);
-    this.listeners.tell();
+    this.#listeners.tell();
   }
 
-  private changedTo(message: Message | null): void {
+  #changedTo(message: Message | null): void {
     const { entries } = this.parts;
     if (!message?.id) return;
     entries.update(this.id, (entry) => withChange(entry, created(message), entries.me, entries.moment));
   }
 
-  private async take(ask: (api: Api) => Promise<Conversation>): Promise<void> {
+  async #take(ask: (api: Api) => Promise<Conversation>): Promise<void> {
     const { entries, api } = this.parts;
     const asked = entries.asking();
     const answer = await ask(api);
@@ -194,23 +194,23 @@ export class ChatConversation implements Store<ConversationSnapshot> {
     entries.update(this.id, (entry) => ({ ...entry, moment, stale: entry.stale || !isLatest }));
   }
 
-  private async during(work: () => Promise<void>): Promise<void> {
-    this.loading += 1;
-    this.error = null;
-    this.changed();
+  async #during(work: () => Promise<void>): Promise<void> {
+    this.#loading += 1;
+    this.#error = null;
+    this.#changed();
     try {
       await work();
     } catch (error) {
       ignoreProblem(error);
-      this.error = error as ChatProblem;
+      this.#error = error as ChatProblem;
       throw error;
     } finally {
-      this.loading -= 1;
-      this.changed();
+      this.#loading -= 1;
+      this.#changed();
     }
   }
 
-  private render(): ConversationSnapshot {
+  #render(): ConversationSnapshot {
     const { entries, outbox } = this.parts;
     const { thread } = entries.get(this.id);
     const conversation = entries.view(this.id);
@@ -221,28 +221,28 @@ export class ChatConversation implements Store<ConversationSnapshot> {
     const messages = stored.map((each) => {
       const mine = each.senderId === entries.me;
       if (mine) arrived.add(each.clientMessageId);
-      return this.show(each, mine ? (each.seq <= readUpTo ? 'read' : 'sent') : 'received');
+      return this.#show(each, mine ? (each.seq <= readUpTo ? 'read' : 'sent') : 'received');
     });
     for (const each of outbox.of(this.id)) {
-      if (!arrived.has(each.clientMessageId)) messages.push(this.show(each, each.status));
+      if (!arrived.has(each.clientMessageId)) messages.push(this.#show(each, each.status));
     }
-    const held = this.snapshot.messages;
+    const held = this.#snapshot.messages;
     const same = messages.length === held.length && messages.every((each, i) => each === held[i]);
     return {
       conversation,
       messages: same ? held : messages,
       hasOlder: thread?.hasOlder ?? false,
       loaded: thread !== null,
-      loading: this.loading > 0,
-      error: this.error,
+      loading: this.#loading > 0,
+      error: this.#error,
     };
   }
 
-  private show(from: Message | Outgoing, status: ChatMessage['status']): ChatMessage {
+  #show(from: Message | Outgoing, status: ChatMessage['status']): ChatMessage {
     const mine = status !== 'received';
     const stored = 'seq' in from ? from : from.message;
     const key = mine ? from.clientMessageId : (from as Message).id;
-    const known = this.cache.get(key);
+    const known = this.#cache.get(key);
     if (known?.from === from && known.shown.status === status) return known.shown;
     const shown: ChatMessage = {
       ...(stored ?? {
@@ -266,7 +266,7 @@ export class ChatConversation implements Store<ConversationSnapshot> {
       status,
       problem: 'problem' in from ? from.problem : null,
     };
-    this.cache.set(key, { from, shown });
+    this.#cache.set(key, { from, shown });
     return shown;
   }
 }

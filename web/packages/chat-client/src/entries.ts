@@ -24,17 +24,17 @@ export class Entries {
   /** Rises with each event. */
   moment = 1;
   me = '';
-  private readonly all = new Map<string, Entry>();
-  private readonly shown = new Map<string, Conversation>();
-  private readonly watchers = new Map<string, Listeners<[]>>();
-  private readonly anyone = new Listeners<[string]>();
-  private readonly timers = new Map<string, ReturnType<typeof setTimeout>>();
-  private readonly mending = new Map<string, Promise<void>>();
+  readonly #all = new Map<string, Entry>();
+  readonly #shown = new Map<string, Conversation>();
+  readonly #watchers = new Map<string, Listeners<[]>>();
+  readonly #anyone = new Listeners<[string]>();
+  readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
+  readonly #mending = new Map<string, Promise<void>>();
   /** How often in a row it could not be read. */
-  private readonly failures = new Map<string, number>();
-  private stopped = false;
+  readonly #failures = new Map<string, number>();
+  #stopped = false;
   /** Local time at which the last complete answer about it was asked for. */
-  private readonly readAt = new Map<string, number>();
+  readonly #readAt = new Map<string, number>();
 
   constructor(
     private readonly api: Api,
@@ -42,41 +42,41 @@ export class Entries {
   ) {}
 
   get(id: string): Entry {
-    return this.all.get(id) ?? EMPTY;
+    return this.#all.get(id) ?? EMPTY;
   }
 
   /** The conversation with what this device knows before the service does; null: not known (any more). */
   view(id: string): Conversation | null {
-    return this.shown.get(id) ?? null;
+    return this.#shown.get(id) ?? null;
   }
 
   views(): Iterable<Conversation> {
-    return this.shown.values();
+    return this.#shown.values();
   }
 
   ids(): string[] {
-    return [...this.all.keys()];
+    return [...this.#all.keys()];
   }
 
   lastReadAt(id: string): number | undefined {
-    return this.readAt.get(id);
+    return this.#readAt.get(id);
   }
 
   watch(id: string, listener: () => void): () => void {
-    let own = this.watchers.get(id);
+    let own = this.#watchers.get(id);
     if (own === undefined) {
       own = new Listeners();
-      this.watchers.set(id, own);
+      this.#watchers.set(id, own);
     }
     return own.add(listener);
   }
 
   watchAll(listener: (id: string) => void): () => void {
-    return this.anyone.add(listener);
+    return this.#anyone.add(listener);
   }
 
   tell(id: string): void {
-    this.watchers.get(id)?.tell();
+    this.#watchers.get(id)?.tell();
   }
 
   /** Replaces an entry by what `change` makes of it (null: it is gone), tells, and mends what is left behind. */
@@ -88,31 +88,31 @@ export class Entries {
       this.remove(id);
       return;
     }
-    this.all.set(id, next);
+    this.#all.set(id, next);
     const shown = showing(next, this.me);
-    const before = this.shown.get(id);
+    const before = this.#shown.get(id);
     if (
       shown !== null &&
       (before === undefined || next.view !== held.view || next.reading !== held.reading)
     ) {
-      this.shown.set(id, shown);
+      this.#shown.set(id, shown);
     }
     if (next.view !== held.view || next.thread !== held.thread || next.reading !== held.reading) {
       this.tell(id);
-      this.anyone.tell(id);
+      this.#anyone.tell(id);
     }
-    this.check(id);
+    this.#check(id);
   }
 
   remove(id: string): void {
-    clearTimeout(this.timers.get(id));
-    this.timers.delete(id);
-    this.readAt.delete(id);
-    this.failures.delete(id);
-    if (!this.all.delete(id)) return;
-    this.shown.delete(id);
+    clearTimeout(this.#timers.get(id));
+    this.#timers.delete(id);
+    this.#readAt.delete(id);
+    this.#failures.delete(id);
+    if (!this.#all.delete(id)) return;
+    this.#shown.delete(id);
     this.tell(id);
-    this.anyone.tell(id);
+    this.#anyone.tell(id);
   }
 
   clear(): void {
@@ -122,7 +122,7 @@ export class Entries {
   /** An answer with the whole conversation, asked for when `asked` was noted. */
   take(conversation: Conversation, asked: Asked): void {
     const heard = asked.heard(conversation.id);
-    this.readAt.set(conversation.id, asked.at);
+    this.#readAt.set(conversation.id, asked.at);
     this.update(conversation.id, (entry) =>
       withSnapshot(entry, conversation, { moment: asked.moment, heard }, this.me),
     );
@@ -130,7 +130,7 @@ export class Entries {
 
   /** To be called before asking for conversations that `take` is given. */
   asking(): Asked {
-    const before = new Map([...this.all].map(([id, entry]) => [id, entry.heard]));
+    const before = new Map([...this.#all].map(([id, entry]) => [id, entry.heard]));
     return {
       moment: this.moment,
       at: Date.now(),
@@ -162,67 +162,67 @@ export class Entries {
 
   /** Reads again what is behind; those who ask meanwhile share it. Throws ChatProblem. */
   mend(id: string): Promise<void> {
-    let running = this.mending.get(id);
+    let running = this.#mending.get(id);
     if (running === undefined) {
-      running = this.mendNow(id).then(
+      running = this.#mendNow(id).then(
         () => {
-          this.mending.delete(id);
-          this.failures.delete(id);
+          this.#mending.delete(id);
+          this.#failures.delete(id);
         },
         (error) => {
-          this.mending.delete(id);
-          this.again(id, error);
+          this.#mending.delete(id);
+          this.#again(id, error);
           throw error;
         },
       );
-      this.mending.set(id, running);
+      this.#mending.set(id, running);
     }
     return running;
   }
 
   /** Nothing is read by itself until `resume`. */
   stop(): void {
-    this.stopped = true;
-    for (const timer of this.timers.values()) clearTimeout(timer);
-    this.timers.clear();
+    this.#stopped = true;
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#timers.clear();
   }
 
   resume(): void {
-    this.stopped = false;
-    this.failures.clear();
-    for (const id of this.ids()) this.check(id);
+    this.#stopped = false;
+    this.#failures.clear();
+    for (const id of this.ids()) this.#check(id);
   }
 
   /** What could not be read is read later, unless that would be in vain. */
-  private again(id: string, error: unknown): void {
-    if (!(error instanceof ChatProblem && error.retryable) || this.stopped) return;
-    const failures = this.failures.get(id) ?? 0;
-    this.failures.set(id, failures + 1);
-    clearTimeout(this.timers.get(id));
-    this.timers.set(
+  #again(id: string, error: unknown): void {
+    if (!(error instanceof ChatProblem && error.retryable) || this.#stopped) return;
+    const failures = this.#failures.get(id) ?? 0;
+    this.#failures.set(id, failures + 1);
+    clearTimeout(this.#timers.get(id));
+    this.#timers.set(
       id,
-      setTimeout(() => this.mendByItself(id), delayBefore(failures)),
+      setTimeout(() => this.#mendByItself(id), delayBefore(failures)),
     );
   }
 
-  private mendByItself(id: string): void {
-    this.timers.delete(id);
+  #mendByItself(id: string): void {
+    this.#timers.delete(id);
     // Its problem is nobody's who asked; it is read again later.
     this.mend(id).catch(ignoreProblem);
   }
 
-  private check(id: string): void {
+  #check(id: string): void {
     const entry = this.get(id);
-    if (this.stopped || this.timers.has(id) || this.mending.has(id) || !behind(entry)) return;
+    if (this.#stopped || this.#timers.has(id) || this.#mending.has(id) || !behind(entry)) return;
     if (entry.view === null && !this.handlers.isWanted(id)) return;
     const timer = setTimeout(() => {
-      this.timers.delete(id);
-      if (this.all.has(id) && behind(this.get(id))) this.mendByItself(id);
+      this.#timers.delete(id);
+      if (this.#all.has(id) && behind(this.get(id))) this.#mendByItself(id);
     }, SETTLE_MS);
-    this.timers.set(id, timer);
+    this.#timers.set(id, timer);
   }
 
-  private async mendNow(id: string): Promise<void> {
+  async #mendNow(id: string): Promise<void> {
     for (let round = 0; round < MEND_ROUNDS; round += 1) {
       if (round > 0) await pause(SETTLE_MS * 2 ** round);
       const asked = this.asking();
@@ -236,13 +236,13 @@ export class Entries {
       }
       this.take(fresh, asked);
       const { thread } = this.get(id);
-      if (thread !== null && thread.changeSeq < fresh.changeSeq) await this.readChanges(id, fresh.changeSeq);
+      if (thread !== null && thread.changeSeq < fresh.changeSeq) await this.#readChanges(id, fresh.changeSeq);
       if (!behind(this.get(id))) break;
     }
     this.handlers.onMended(id);
   }
 
-  private async readChanges(id: string, upTo: number): Promise<void> {
+  async #readChanges(id: string, upTo: number): Promise<void> {
     const items: Message[] = [];
     let after = this.get(id).thread?.changeSeq ?? 0;
     for (let page = 0; page < MOST_CHANGE_PAGES; page += 1) {

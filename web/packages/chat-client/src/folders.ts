@@ -35,23 +35,23 @@ const later = (a: Conversation, b: Conversation): number =>
   (b.lastMessageAt ?? '').localeCompare(a.lastMessageAt ?? '') || (a.id < b.id ? 1 : -1);
 
 export class Folder implements Store<FolderSnapshot> {
-  private readonly value = new Value(EMPTY);
-  private cursor: string | null = null;
-  private pages = 0;
+  readonly #value = new Value(EMPTY);
+  #cursor: string | null = null;
+  #pages = 0;
   /** The last one of the last page: what stands behind it may have gaps. */
-  private bound: Conversation | null = null;
-  private underway: Promise<void> | null = null;
+  #bound: Conversation | null = null;
+  #underway: Promise<void> | null = null;
 
   constructor(
     readonly name: FolderName,
     private readonly api: Api,
     private readonly entries: Entries,
   ) {
-    entries.watchAll(() => this.render({}));
+    entries.watchAll(() => this.#render({}));
   }
 
-  readonly subscribe = (listener: () => void): (() => void) => this.value.subscribe(listener);
-  readonly getSnapshot = (): FolderSnapshot => this.value.getSnapshot();
+  readonly subscribe = (listener: () => void): (() => void) => this.#value.subscribe(listener);
+  readonly getSnapshot = (): FolderSnapshot => this.#value.getSnapshot();
 
   get isComplete(): boolean {
     const { loaded, hasMore } = this.getSnapshot();
@@ -60,40 +60,40 @@ export class Folder implements Store<FolderSnapshot> {
 
   /** Reads the first page, or all that was read before once more. Its problem is in the snapshot. */
   load(): Promise<void> {
-    return this.only(() => this.read(Math.max(this.pages * PAGE_LIMIT, 1), null));
+    return this.#only(() => this.#read(Math.max(this.#pages * PAGE_LIMIT, 1), null));
   }
 
   /** Reads the next page. */
   loadMore(): Promise<void> {
     if (!this.getSnapshot().hasMore) return Promise.resolve();
-    return this.only(() => this.read(1, this.cursor));
+    return this.#only(() => this.#read(1, this.#cursor));
   }
 
   reset(): void {
-    this.cursor = null;
-    this.bound = null;
-    this.pages = 0;
-    this.value.set(EMPTY);
+    this.#cursor = null;
+    this.#bound = null;
+    this.#pages = 0;
+    this.#value.set(EMPTY);
   }
 
   /** One at a time; the one that is underway serves all who ask meanwhile. */
-  private only(read: () => Promise<void>): Promise<void> {
-    this.underway ??= (async () => {
-      this.render({ loading: true, error: null });
+  #only(read: () => Promise<void>): Promise<void> {
+    this.#underway ??= (async () => {
+      this.#render({ loading: true, error: null });
       try {
         await read();
-        this.render({ loading: false, loaded: true });
+        this.#render({ loading: false, loaded: true });
       } catch (error) {
         ignoreProblem(error);
-        this.render({ loading: false, error: error as ChatProblem });
+        this.#render({ loading: false, error: error as ChatProblem });
       } finally {
-        this.underway = null;
+        this.#underway = null;
       }
     })();
-    return this.underway;
+    return this.#underway;
   }
 
-  private async read(atLeast: number, from: string | null): Promise<void> {
+  async #read(atLeast: number, from: string | null): Promise<void> {
     const listed = new Set<string>();
     const asked = this.entries.asking();
     const limit = atLeast > PAGE_LIMIT ? RELOAD_LIMIT : PAGE_LIMIT;
@@ -109,10 +109,10 @@ export class Folder implements Store<FolderSnapshot> {
       last = page.items[page.items.length - 1] ?? last;
       cursor = page.nextCursor;
     } while (cursor !== null && listed.size < atLeast);
-    this.cursor = cursor;
-    this.pages = from === null ? Math.ceil(listed.size / PAGE_LIMIT) : this.pages + 1;
-    this.bound = cursor === null ? null : last;
-    this.render({ hasMore: cursor !== null });
+    this.#cursor = cursor;
+    this.#pages = from === null ? Math.ceil(listed.size / PAGE_LIMIT) : this.#pages + 1;
+    this.#bound = cursor === null ? null : last;
+    this.#render({ hasMore: cursor !== null });
     if (from !== null) return;
     // What the answer left out has gone elsewhere, unless it came after it was asked for.
     for (const each of this.getSnapshot().items) {
@@ -122,9 +122,9 @@ export class Folder implements Store<FolderSnapshot> {
     }
   }
 
-  private render(change: Partial<FolderSnapshot>): void {
+  #render(change: Partial<FolderSnapshot>): void {
     const held = this.getSnapshot();
-    const { bound } = this;
+    const bound = this.#bound;
     let items: readonly Conversation[] = [...this.entries.views()]
       .filter((each) => each.folder === this.name && (bound === null || later(each, bound) <= 0))
       .sort(later);
@@ -134,7 +134,7 @@ export class Folder implements Store<FolderSnapshot> {
     const counted = items.filter((each) => !each.muted && each.unreadCount > 0);
     const unreadMessages = counted.reduce((sum, each) => sum + each.unreadCount, 0);
     const next = { ...held, ...change, items, unreadMessages, unreadConversations: counted.length };
-    this.value.set(sameOr(held, next));
+    this.#value.set(sameOr(held, next));
   }
 }
 
@@ -146,41 +146,41 @@ const ASK_AFTER_MS = 1_000;
  * it is asked again soon after something came that moves it.
  */
 export class Totals implements Store<Unread> {
-  private readonly value = new Value<Unread>({ messages: 0, conversations: 0, requests: 0 });
-  private timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #value = new Value<Unread>({ messages: 0, conversations: 0, requests: 0 });
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly api: Api,
     private readonly entries: Entries,
     private readonly folders: Record<FolderName, Folder>,
   ) {
-    for (const name of COUNTED) folders[name].subscribe(() => this.derive());
+    for (const name of COUNTED) folders[name].subscribe(() => this.#derive());
   }
 
-  readonly subscribe = (listener: () => void): (() => void) => this.value.subscribe(listener);
-  readonly getSnapshot = (): Unread => this.value.getSnapshot();
+  readonly subscribe = (listener: () => void): (() => void) => this.#value.subscribe(listener);
+  readonly getSnapshot = (): Unread => this.#value.getSnapshot();
 
   /** What the service said. */
   told(unread: Unread): void {
-    if (!this.derive()) this.set(unread);
+    if (!this.#derive()) this.#set(unread);
   }
 
   /** Something came that may move them, and did not say how. */
   moved(): void {
-    if (this.derive()) return;
-    this.timer ??= setTimeout(() => {
-      this.timer = undefined;
+    if (this.#derive()) return;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
       this.api.me().then(({ unread }) => this.told(unread), ignoreProblem);
     }, ASK_AFTER_MS);
   }
 
   reset(): void {
-    clearTimeout(this.timer);
-    this.timer = undefined;
-    this.set({ messages: 0, conversations: 0, requests: 0 });
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#set({ messages: 0, conversations: 0, requests: 0 });
   }
 
-  private derive(): boolean {
+  #derive(): boolean {
     if (!COUNTED.every((name) => this.folders[name].isComplete)) return false;
     const totals = { messages: 0, conversations: 0, requests: 0 };
     for (const each of this.entries.views()) {
@@ -189,12 +189,12 @@ export class Totals implements Store<Unread> {
       if (each.unreadCount > 0) totals.conversations += 1;
       if (each.folder === 'requests') totals.requests += 1;
     }
-    this.set(totals);
+    this.#set(totals);
     return true;
   }
 
-  private set(unread: Unread): void {
+  #set(unread: Unread): void {
     const { messages, conversations, requests } = unread;
-    this.value.set(sameOr(this.getSnapshot(), { messages, conversations, requests }));
+    this.#value.set(sameOr(this.getSnapshot(), { messages, conversations, requests }));
   }
 }

@@ -31,11 +31,11 @@ export interface OutboxHandlers {
 }
 
 export class Outbox {
-  private items: readonly Outgoing[] = [];
-  private readonly working = new Set<string>();
-  private wake = new AbortController();
-  private userId: string | null = null;
-  private stopped = false;
+  #items: readonly Outgoing[] = [];
+  readonly #working = new Set<string>();
+  #wake = new AbortController();
+  #userId: string | null = null;
+  #stopped = false;
 
   constructor(
     private readonly api: Api,
@@ -45,49 +45,49 @@ export class Outbox {
 
   /** In the order in which they were written. */
   of(conversationId: string): readonly Outgoing[] {
-    return this.items.filter((each) => each.conversationId === conversationId);
+    return this.#items.filter((each) => each.conversationId === conversationId);
   }
 
   get size(): number {
-    return this.items.filter((each) => each.status !== 'sent').length;
+    return this.#items.filter((each) => each.status !== 'sent').length;
   }
 
   /** Whose it is, is known: takes up what an earlier page left unsent. */
   async open(userId: string): Promise<void> {
-    if (this.userId === userId) return this.resume();
-    this.userId = userId;
+    if (this.#userId === userId) return this.resume();
+    this.#userId = userId;
     let kept: Outgoing[] = [];
     try {
       kept = await this.storage.load(userId);
     } catch {
       // Not kept, then.
     }
-    const known = new Set(this.items.map((each) => each.clientMessageId));
+    const known = new Set(this.#items.map((each) => each.clientMessageId));
     const old = kept.filter((each) => !known.has(each.clientMessageId));
     old.sort((a, b) => a.createdAt.localeCompare(b.createdAt));
-    for (const each of old.filter(isOver)) this.forget(each.clientMessageId);
-    for (const each of this.items) this.keep(each);
+    for (const each of old.filter(isOver)) this.#forget(each.clientMessageId);
+    for (const each of this.#items) this.#keep(each);
     const restored = old
       .filter((each) => !isOver(each))
       .map((each): Outgoing => (each.status === 'sending' ? { ...each, status: 'queued' } : each));
-    this.items = [...restored, ...this.items];
+    this.#items = [...restored, ...this.#items];
     for (const id of new Set(restored.map((each) => each.conversationId))) this.handlers.onChange(id);
     this.resume();
   }
 
   /** Tries at once what waits for its next attempt. */
   resume(): void {
-    this.stopped = false;
-    this.wake.abort();
-    this.wake = new AbortController();
-    for (const id of new Set(this.items.map((each) => each.conversationId))) void this.work(id);
+    this.#stopped = false;
+    this.#wake.abort();
+    this.#wake = new AbortController();
+    for (const id of new Set(this.#items.map((each) => each.conversationId))) void this.#work(id);
   }
 
   /** Nothing is sent until `resume`. */
   stop(): void {
-    this.stopped = true;
-    this.wake.abort();
-    this.wake = new AbortController();
+    this.#stopped = true;
+    this.#wake.abort();
+    this.#wake = new AbortController();
   }
 
   /** Throws ChatProblem `outbox_full` when 100 wait. */
@@ -95,118 +95,118 @@ export class Outbox {
     if (this.size >= MOST) {
       throw new ChatProblem({ code: 'outbox_full', detail: `${MOST} messages wait to be sent.` });
     }
-    this.items = [...this.items, item];
-    this.keep(item);
+    this.#items = [...this.#items, item];
+    this.#keep(item);
     this.handlers.onChange(item.conversationId);
-    void this.work(item.conversationId);
+    void this.#work(item.conversationId);
   }
 
   /** Sends one that failed again, after those that wait. */
   retry(clientMessageId: string): void {
-    const item = this.items.find((each) => each.clientMessageId === clientMessageId);
+    const item = this.#items.find((each) => each.clientMessageId === clientMessageId);
     if (item?.status !== 'failed') return;
     // A day of its own again: whoever asks for it still means it.
     const again: Outgoing = { ...item, status: 'queued', problem: null, createdAt: new Date().toISOString() };
-    this.items = [...this.items.filter((each) => each !== item), again];
-    this.keep(again);
+    this.#items = [...this.#items.filter((each) => each !== item), again];
+    this.#keep(again);
     this.handlers.onChange(item.conversationId);
-    void this.work(item.conversationId);
+    void this.#work(item.conversationId);
   }
 
   /** Gives up one that is not being sent at this moment. */
   discard(clientMessageId: string): void {
-    const item = this.items.find((each) => each.clientMessageId === clientMessageId);
+    const item = this.#items.find((each) => each.clientMessageId === clientMessageId);
     if (item === undefined || item.status === 'sending' || item.status === 'sent') return;
-    this.drop(item);
+    this.#drop(item);
   }
 
   /** The thread shows these messages of this person's: nothing else has to. */
   arrived(conversationId: string, clientMessageIds: ReadonlySet<string>): void {
     for (const item of this.of(conversationId)) {
-      if (clientMessageIds.has(item.clientMessageId)) this.drop(item);
+      if (clientMessageIds.has(item.clientMessageId)) this.#drop(item);
     }
   }
 
   clear(): void {
     this.stop();
-    this.items = [];
-    this.userId = null;
+    this.#items = [];
+    this.#userId = null;
   }
 
-  private async work(conversationId: string): Promise<void> {
-    if (this.working.has(conversationId)) return;
-    this.working.add(conversationId);
+  async #work(conversationId: string): Promise<void> {
+    if (this.#working.has(conversationId)) return;
+    this.#working.add(conversationId);
     try {
-      for (let attempt = 0; !this.stopped; ) {
+      for (let attempt = 0; !this.#stopped; ) {
         const item = this.of(conversationId).find((each) => each.status === 'queued');
         if (item === undefined) return;
         if (isOver(item)) {
-          this.fail(item, new ChatProblem({ code: 'expired', detail: 'Not sent within a day.' }));
+          this.#fail(item, new ChatProblem({ code: 'expired', detail: 'Not sent within a day.' }));
           continue;
         }
-        const { wake } = this;
-        const wait = await this.send(item, attempt);
+        const wake = this.#wake;
+        const wait = await this.#send(item, attempt);
         attempt = wait === null ? 0 : attempt + 1;
         if (wait !== null) await pause(wait, wake.signal);
       }
     } finally {
-      this.working.delete(conversationId);
+      this.#working.delete(conversationId);
     }
   }
 
   /** Milliseconds until the next attempt; null when it is sent, or failed for good. */
-  private async send(item: Outgoing, attempt: number): Promise<number | null> {
+  async #send(item: Outgoing, attempt: number): Promise<number | null> {
     const { clientMessageId, conversationId, text, replyToId } = item;
-    const sending = this.set(item, { status: 'sending' });
+    const sending = this.#set(item, { status: 'sending' });
     try {
       const body = { clientMessageId, text, ...(replyToId === null ? {} : { replyToId }) };
       const message = await this.api.send(conversationId, body);
-      const sent = this.set(sending, { status: 'sent', message });
-      this.forget(clientMessageId);
+      const sent = this.#set(sending, { status: 'sent', message });
+      this.#forget(clientMessageId);
       if (sent) this.handlers.onSent(message);
       return null;
     } catch (error) {
       if (error instanceof UnauthorizedError) {
-        this.set(sending, { status: 'queued' });
-        this.stopped = true;
+        this.#set(sending, { status: 'queued' });
+        this.#stopped = true;
         return null;
       }
       if (!(error instanceof ChatProblem)) throw error;
       if (!error.retryable) {
-        this.fail(sending, error);
+        this.#fail(sending, error);
         return null;
       }
-      this.set(sending, { status: 'queued' });
+      this.#set(sending, { status: 'queued' });
       this.handlers.onRetry();
       return error.retryAfterMs ?? delayBefore(attempt, () => this.handlers.random());
     }
   }
 
-  private fail(item: Outgoing, { code, message }: ChatProblem): void {
-    const failed = this.set(item, { status: 'failed', problem: { code, message } });
-    this.keep(failed);
+  #fail(item: Outgoing, { code, message }: ChatProblem): void {
+    const failed = this.#set(item, { status: 'failed', problem: { code, message } });
+    this.#keep(failed);
     this.handlers.onFailed(failed);
   }
 
-  private set(item: Outgoing, change: Partial<Outgoing>): Outgoing {
+  #set(item: Outgoing, change: Partial<Outgoing>): Outgoing {
     const next = { ...item, ...change };
-    this.items = this.items.map((each) => (each.clientMessageId === item.clientMessageId ? next : each));
+    this.#items = this.#items.map((each) => (each.clientMessageId === item.clientMessageId ? next : each));
     this.handlers.onChange(item.conversationId);
     return next;
   }
 
-  private drop(item: Outgoing): void {
-    this.items = this.items.filter((each) => each.clientMessageId !== item.clientMessageId);
-    this.forget(item.clientMessageId);
+  #drop(item: Outgoing): void {
+    this.#items = this.#items.filter((each) => each.clientMessageId !== item.clientMessageId);
+    this.#forget(item.clientMessageId);
     this.handlers.onChange(item.conversationId);
   }
 
-  private keep(item: Outgoing): void {
-    if (this.userId !== null) this.storage.put(this.userId, item).catch(notKept);
+  #keep(item: Outgoing): void {
+    if (this.#userId !== null) this.storage.put(this.#userId, item).catch(notKept);
   }
 
-  private forget(clientMessageId: string): void {
-    if (this.userId !== null) this.storage.remove(this.userId, clientMessageId).catch(notKept);
+  #forget(clientMessageId: string): void {
+    if (this.#userId !== null) this.storage.remove(this.#userId, clientMessageId).catch(notKept);
   }
 }
 

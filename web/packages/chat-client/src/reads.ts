@@ -8,8 +8,8 @@ import type { Unread } from './types.js';
 const DELAY_MS = 2_000;
 
 export class Reads {
-  private readonly waiting = new Map<string, number>();
-  private timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #waiting = new Map<string, number>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly api: Api,
@@ -22,26 +22,26 @@ export class Reads {
     const entry = this.entries.get(id);
     if (entry.view === null || seq <= Math.max(entry.view.lastReadSeq, entry.reading)) return;
     this.entries.update(id, (each) => ({ ...each, reading: seq }));
-    this.waiting.set(id, seq);
-    this.timer ??= setTimeout(() => void this.flush(), DELAY_MS);
+    this.#waiting.set(id, seq);
+    this.#timer ??= setTimeout(() => void this.flush(), DELAY_MS);
   }
 
   /** Tells what waits; `keepalive`: although the page goes. */
   async flush(keepalive = false): Promise<void> {
-    clearTimeout(this.timer);
-    this.timer = undefined;
-    const marks = [...this.waiting];
-    this.waiting.clear();
-    await Promise.all(marks.map(([id, seq]) => this.tell(id, seq, keepalive).catch(ignoreProblem)));
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const marks = [...this.#waiting];
+    this.#waiting.clear();
+    await Promise.all(marks.map(([id, seq]) => this.#tell(id, seq, keepalive).catch(ignoreProblem)));
   }
 
   clear(): void {
-    clearTimeout(this.timer);
-    this.timer = undefined;
-    this.waiting.clear();
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#waiting.clear();
   }
 
-  private async tell(id: string, seq: number, keepalive: boolean): Promise<void> {
+  async #tell(id: string, seq: number, keepalive: boolean): Promise<void> {
     try {
       const mark = await this.api.read(id, seq, keepalive);
       this.entries.update(id, (entry) =>
@@ -50,7 +50,7 @@ export class Reads {
       this.onTotals(mark.unread);
     } catch (error) {
       // Told again with the next welcome, unless something later was read meanwhile.
-      if ((error as { retryable?: boolean }).retryable && !this.waiting.has(id)) this.waiting.set(id, seq);
+      if ((error as { retryable?: boolean }).retryable && !this.#waiting.has(id)) this.#waiting.set(id, seq);
       else this.entries.update(id, (entry) => (entry.reading === seq ? { ...entry, reading: 0 } : entry));
       throw error;
     }

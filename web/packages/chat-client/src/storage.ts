@@ -21,33 +21,33 @@ function settled<T>(request: IDBRequest<T>): Promise<T> {
 
 /** IndexedDB; keys are [userId, clientMessageId]. */
 export class IndexedDbStorage implements OutboxStorage {
-  private opened: Promise<IDBDatabase> | null = null;
+  #opened: Promise<IDBDatabase> | null = null;
 
   constructor(private readonly factory: IDBFactory = indexedDB) {}
 
   async load(userId: string): Promise<Outgoing[]> {
     const range = IDBKeyRange.bound([userId], [userId, []]);
-    return settled((await this.table('readonly')).getAll(range)) as Promise<Outgoing[]>;
+    return settled((await this.#table('readonly')).getAll(range)) as Promise<Outgoing[]>;
   }
 
   async put(userId: string, item: Outgoing): Promise<void> {
-    await settled((await this.table('readwrite')).put(item, [userId, item.clientMessageId]));
+    await settled((await this.#table('readwrite')).put(item, [userId, item.clientMessageId]));
   }
 
   async remove(userId: string, clientMessageId: string): Promise<void> {
-    await settled((await this.table('readwrite')).delete([userId, clientMessageId]));
+    await settled((await this.#table('readwrite')).delete([userId, clientMessageId]));
   }
 
   async clear(): Promise<void> {
-    await settled((await this.table('readwrite')).clear());
+    await settled((await this.#table('readwrite')).clear());
   }
 
-  private async table(mode: IDBTransactionMode): Promise<IDBObjectStore> {
-    this.opened ??= this.open();
-    return (await this.opened).transaction(TABLE, mode).objectStore(TABLE);
+  async #table(mode: IDBTransactionMode): Promise<IDBObjectStore> {
+    this.#opened ??= this.#open();
+    return (await this.#opened).transaction(TABLE, mode).objectStore(TABLE);
   }
 
-  private open(): Promise<IDBDatabase> {
+  #open(): Promise<IDBDatabase> {
     const request = this.factory.open(DATABASE, 1);
     request.onupgradeneeded = () => request.result.createObjectStore(TABLE);
     return settled(request);

@@ -13,16 +13,16 @@ export function report(error: unknown): void {
 }
 
 export class Listeners<A extends unknown[]> {
-  private readonly all = new Set<(...a: A) => void>();
+  readonly #all = new Set<(...a: A) => void>();
 
   add(listener: (...a: A) => void): () => void {
     const own = (...a: A) => listener(...a); // the same function twice is two subscriptions
-    this.all.add(own);
-    return () => this.all.delete(own);
+    this.#all.add(own);
+    return () => this.#all.delete(own);
   }
 
   tell(...a: A): void {
-    for (const listener of [...this.all]) {
+    for (const listener of [...this.#all]) {
       try {
         listener(...a);
       } catch (error) {
@@ -33,17 +33,17 @@ export class Listeners<A extends unknown[]> {
 }
 
 export class Value<T> implements Store<T> {
-  private readonly listeners = new Listeners<[]>();
+  readonly #listeners = new Listeners<[]>();
 
   constructor(private value: T) {}
 
-  readonly subscribe = (listener: () => void): (() => void) => this.listeners.add(listener);
+  readonly subscribe = (listener: () => void): (() => void) => this.#listeners.add(listener);
   readonly getSnapshot = (): T => this.value;
 
   set(value: T): void {
     if (Object.is(value, this.value)) return;
     this.value = value;
-    this.listeners.tell();
+    this.#listeners.tell();
   }
 }
 
