@@ -1,4 +1,4 @@
-import { delayBefore, pause } from './backoff.js';
+import { delayAfter, LONGEST_DELAY_MS, pause } from './backoff.js';
 import { ChatProblem, UnauthorizedError } from './problem.js';
 import type {
   Context,
@@ -35,6 +35,7 @@ const in_ = (id: string) => `/conversations/${encodeURIComponent(id)}`;
 /** The routes of the contract. All throw ChatProblem, or UnauthorizedError when there is no session. */
 export class Api {
   #refreshing: Promise<string> | null = null;
+  #session = {};
 
   constructor(
     private readonly baseUrl: string,
@@ -42,6 +43,12 @@ export class Api {
     private readonly fetchIt: typeof fetch,
     private readonly onUnauthorized: () => void,
   ) {}
+
+  /** Whatever is underway ends with UnauthorizedError: its answer is not for whoever signs in next. */
+  endSession(): void {
+    this.#session = {};
+    this.#refreshing = null;
+  }
 
   /** A fresh token; those who ask meanwhile share it. */
   refreshToken(): Promise<string> {
@@ -52,118 +59,145 @@ export class Api {
   }
 
   async token(forceRefresh = false): Promise<string> {
+    const session = this.#session;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const never = new Promise<never>((_, reject) => {
+      timer = setTimeout(reject, TIMEOUT_MS);
+    });
     try {
-      return await this.getToken({ forceRefresh });
+      return await Promise.race([this.getToken({ forceRefresh }), never]);
     } catch (error) {
       if (error instanceof UnauthorizedError) {
-        this.onUnauthorized();
+        if (session === this.#session) this.onUnauthorized();
         throw error;
       }
       throw new ChatProblem({ code: 'network', detail: 'No token could be had.' });
+    } finally {
+      clearTimeout(timer);
     }
   }
 
-  async request<T>(method: string, path: string, body?: unknown, options: RequestOptions = {}): Promise<T> {
+  async #request<T>(method: string, path: string, body?: unknown, options: RequestOptions = {}): Promise<T> {
     const { attempts = 3, keepalive = false } = options;
-    for (let attempt = 0; ; attempt += 1) {
+    const session = this.#session;
+    const checkSession = () => {
+      if (session !== this.#session) throw new UnauthorizedError();
+    };
+    let wasRefused = false;
+    for (let attempt = 0; ; ) {
       try {
-        let response = await this.#attempt(method, path, body, await this.token(), keepalive);
-        if (response.status === 401) {
-          response = await this.#attempt(method, path, body, await this.refreshToken(), keepalive);
-          if (response.status === 401) {
-            this.onUnauthorized(); // a fresh token is refused, too
-            throw new UnauthorizedError('The token was refused.');
-          }
-        }
-        if (!response.ok) throw await ChatProblem.of(response);
-        return (response.status === 204 ? null : await response.json()) as T;
+        const token = await (wasRefused ? this.refreshToken() : this.token());
+        checkSession();
+        const answer = await this.#attempt<T>(method, path, body, token, keepalive);
+        checkSession();
+        return answer;
       } catch (error) {
-        if (!(error instanceof ChatProblem && error.retryable) || attempt + 1 >= attempts) throw error;
-        await pause(error.retryAfterMs ?? delayBefore(attempt));
+        checkSession();
+        if (!(error instanceof ChatProblem)) throw error;
+        if (error.status === 401) {
+          if (wasRefused) {
+            this.onUnauthorized(); // a fresh token is refused, too
+            throw new UnauthorizedError();
+          }
+          wasRefused = true;
+          continue;
+        }
+        const wait = delayAfter(error, attempt);
+        attempt += 1;
+        if (!error.retryable || attempt >= attempts || wait > LONGEST_DELAY_MS) throw error;
+        await pause(wait);
+        checkSession();
       }
     }
   }
 
-  async #attempt(
+  async #attempt<T>(
     method: string,
     path: string,
     body: unknown,
     token: string,
     keepalive: boolean,
-  ): Promise<Response> {
+  ): Promise<T> {
     const headers: Record<string, string> = { Authorization: `Bearer ${token}` };
     if (body !== undefined) headers['Content-Type'] = 'application/json';
     const given = new AbortController();
     const timer = setTimeout(() => given.abort(), TIMEOUT_MS);
     try {
-      return await this.fetchIt(`${this.baseUrl}/v1${path}`, {
+      const response = await this.fetchIt(`${this.baseUrl}/v1${path}`, {
         method,
         headers,
         keepalive,
         signal: given.signal,
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
-    } catch {
+      if (!response.ok) throw await ChatProblem.of(response);
+      return (response.status === 204 ? null : await response.json()) as T;
+    } catch (error) {
+      if (error instanceof ChatProblem) throw error;
+      // No answer, half of one, or one of somebody in between: a captive portal's page.
       throw new ChatProblem({ code: 'network', detail: 'The service cannot be reached.' });
     } finally {
       clearTimeout(timer);
     }
   }
 
-  me = () => this.request<Me>('GET', '/me');
+  me = () => this.#request<Me>('GET', '/me');
 
-  conversation = (id: string) => this.request<Conversation>('GET', in_(id));
+  conversation = (id: string) => this.#request<Conversation>('GET', in_(id));
 
   folder(name: FolderName, limit: number, cursor: string | null) {
     const from = cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`;
-    return this.request<Page<Conversation>>('GET', `/conversations?folder=${name}&limit=${limit}${from}`);
+    return this.#request<Page<Conversation>>('GET', `/conversations?folder=${name}&limit=${limit}${from}`);
   }
 
   watchList(cursor: string | null) {
     const from = cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`;
-    return this.request<Page<WatchItem>>('GET', `/watch-list?limit=100${from}`);
+    return this.#request<Page<WatchItem>>('GET', `/watch-list?limit=100${from}`);
   }
 
   messages(id: string, limit: number, beforeSeq?: number) {
     const before = beforeSeq === undefined ? '' : `&beforeSeq=${beforeSeq}`;
-    return this.request<MessagePage>('GET', `${in_(id)}/messages?limit=${limit}${before}`);
+    return this.#request<MessagePage>('GET', `${in_(id)}/messages?limit=${limit}${before}`);
   }
 
   changes(id: string, after: number, limit: number) {
-    return this.request<{ items: Message[] }>('GET', `${in_(id)}/changes?after=${after}&limit=${limit}`);
+    return this.#request<{ items: Message[]; hasMore: boolean }>(
+      'GET',
+      `${in_(id)}/changes?after=${after}&limit=${limit}`,
+    );
   }
 
   /** One attempt: the outbox repeats it. */
   send(id: string, message: NewMessage) {
-    return this.request<Message>('POST', `${in_(id)}/messages`, message, { attempts: 1 });
+    return this.#request<Message>('POST', `${in_(id)}/messages`, message, { attempts: 1 });
   }
 
   start(recipientId: string, context: Context | undefined, message: NewMessage) {
     const body = { recipientId, ...(context && { context }), message };
-    return this.request<{ conversation: Conversation; message: Message }>('POST', '/conversations', body);
+    return this.#request<{ conversation: Conversation; message: Message }>('POST', '/conversations', body);
   }
 
   edit(id: string, messageId: string, text: string) {
-    return this.request<Message>('PATCH', `${in_(id)}/messages/${encodeURIComponent(messageId)}`, { text });
+    return this.#request<Message>('PATCH', `${in_(id)}/messages/${encodeURIComponent(messageId)}`, { text });
   }
 
   redact(id: string, messageId: string) {
-    return this.request<Message | null>('DELETE', `${in_(id)}/messages/${encodeURIComponent(messageId)}`);
+    return this.#request<Message | null>('DELETE', `${in_(id)}/messages/${encodeURIComponent(messageId)}`);
   }
 
   read(id: string, lastReadSeq: number, keepalive: boolean) {
-    return this.request<ReadMark>('PUT', `${in_(id)}/read`, { lastReadSeq }, { keepalive });
+    return this.#request<ReadMark>('PUT', `${in_(id)}/read`, { lastReadSeq }, { keepalive });
   }
 
   answer(id: string, verb: 'accept' | 'decline' | 'withdraw', body: object = {}) {
-    return this.request<Conversation>('POST', `${in_(id)}/${verb}`, body);
+    return this.#request<Conversation>('POST', `${in_(id)}/${verb}`, body);
   }
 
   setFlags(id: string, flags: { muted?: boolean; archived?: boolean }) {
-    return this.request<Conversation>('PATCH', in_(id), flags);
+    return this.#request<Conversation>('PATCH', in_(id), flags);
   }
 
   setBlocked(userId: string, blocked: boolean) {
-    return this.request<null>(blocked ? 'PUT' : 'DELETE', `/blocks/${encodeURIComponent(userId)}`);
+    return this.#request<null>(blocked ? 'PUT' : 'DELETE', `/blocks/${encodeURIComponent(userId)}`);
   }
 }

@@ -1,33 +1,22 @@
 import { Api, type GetToken } from './api.js';
-import { newKey } from './backoff.js';
+import { delayBefore, newKey, pause } from './backoff.js';
 import { Connection, type OpenSocket, type SocketLike } from './connection.js';
 import { ChatConversation } from './conversation.js';
 import { Entries, ignoreProblem } from './entries.js';
-import { behind, type Change, created, withChange, withEvent, withReceipt } from './entry.js';
+import { Events } from './events.js';
 import { Folder, Totals } from './folders.js';
-import { Outbox, type Outgoing } from './outbox.js';
+import { Outbox } from './outbox.js';
+import { ChatProblem } from './problem.js';
 import { Reads } from './reads.js';
+import { Resync } from './resync.js';
+import { type ChatEvents, type ClientState, NO_COUNTS, Status } from './state.js';
 import { IndexedDbStorage, NoStorage, type OutboxStorage } from './storage.js';
-import { Listeners, type Store, Value } from './store.js';
-import type {
-  Context,
-  Conversation,
-  ConversationChange,
-  FolderName,
-  Frame,
-  Message,
-  Receipt,
-  Unread,
-  WatchItem,
-  Welcome,
-} from './types.js';
+import type { Store } from './store.js';
+import type { Context, FolderName, Frame, Unread, Welcome } from './types.js';
 
-const REMEMBERED_EVENTS = 2_000;
-/** How far the clocks that a change and a read were stamped with may lie apart. */
-const CLOCK_MARGIN_MS = 2_000;
-const MENDS_AT_ONCE = 4;
-/** More than these are read as lists. */
-const FEW = 10;
+/** The tabs of a browser tell each other here who has signed out. */
+const CHANNEL = 'splits-chat';
+const hasChannel = (): boolean => typeof BroadcastChannel !== 'undefined';
 
 export interface ChatClientOptions {
   /** Where the chat is, without a slash at the end; the page's own origin when left out. */
@@ -40,69 +29,6 @@ export interface ChatClientOptions {
   /** Between 0 and 1, for the jitter of delays. */
   random?: () => number;
 }
-
-/**
- * `connecting` at first · `reconnecting` after a loss · `resumed`: what was missed is coming · `resync`: what was
- * missed is being read · `live` · `authRequired`: no session, `connect()` after the next sign-in ·
- * `closed`: ended by the service, `code` says why · `idle`.
- */
-export type Phase =
-  | 'idle'
-  | 'connecting'
-  | 'reconnecting'
-  | 'resumed'
-  | 'resync'
-  | 'live'
-  | 'authRequired'
-  | 'closed';
-
-export interface ClientState {
-  readonly phase: Phase;
-  readonly userId: string | null;
-  /** Unix milliseconds of the next attempt, while `reconnecting` and waiting for it. */
-  readonly retryAt: number | null;
-  /** The close code, when `closed`. */
-  readonly code: number | null;
-  /** How often each happened: what was lost, and what was mended. */
-  readonly counts: {
-    readonly connects: number;
-    readonly losses: number;
-    readonly resumed: number;
-    readonly resyncs: number;
-    readonly authRequired: number;
-    readonly duplicates: number;
-    readonly mended: number;
-    readonly retries: number;
-  };
-}
-
-export interface ChatEvents {
-  state: ClientState;
-  /** A message of anybody, the first time this client hears of it. */
-  message: { message: Message; conversation: Conversation | null };
-  messageUpdated: { message: Message };
-  messageFailed: { message: Outgoing };
-  conversation: { type: string; id: string; conversation: Conversation | null };
-  receipt: Receipt & { conversationId: string };
-  block: { userId: string; blocked: boolean };
-  resumed: { missed: number };
-  resync: { reason: string };
-  authRequired: Record<string, never>;
-  /** Each frame of the server, as it came. */
-  frame: Frame;
-}
-
-const FOLDERS: readonly FolderName[] = ['inbox', 'requests', 'sent', 'archived'];
-const NO_COUNTS = {
-  connects: 0,
-  losses: 0,
-  resumed: 0,
-  resyncs: 0,
-  authRequired: 0,
-  duplicates: 0,
-  mended: 0,
-  retries: 0,
-};
 
 /** The chat of one signed-in person. */
 export class ChatClient {
@@ -118,41 +44,36 @@ export class ChatClient {
   readonly #outbox: Outbox;
   readonly #reads: Reads;
   readonly #totals: Totals;
+  readonly #resync: Resync;
+  readonly #events: Events;
   readonly #connection: Connection;
-  readonly #status: Value<ClientState>;
+  readonly #status = new Status();
+  readonly #folders: readonly Folder[];
   readonly #handles = new Map<string, ChatConversation>();
-  readonly #listeners = new Map<keyof ChatEvents, Listeners<[never]>>();
-  readonly #seen = new Set<string>();
   #welcome: Welcome | null = null;
   #missed = 0;
-  /** Local time at which lists were first read: what is not in them and older lies beyond them. */
-  #listsReadAt: number | null = null;
+  #tabs: BroadcastChannel | null = null;
 
   constructor(options: ChatClientOptions) {
     const random = options.random ?? Math.random;
-    const baseUrl = options.baseUrl ?? globalThis.location.origin;
+    const baseUrl = (options.baseUrl ?? globalThis.location.origin).replace(/\/$/, '');
     const fetchIt = options.fetch ?? ((...a: Parameters<typeof fetch>) => globalThis.fetch(...a));
     const openSocket = options.openSocket ?? browserSocket;
     const hasStorage = typeof indexedDB !== 'undefined';
+    const status = this.#status;
     this.#storage = options.storage ?? (hasStorage ? new IndexedDbStorage() : new NoStorage());
-    this.#status = new Value<ClientState>({
-      phase: 'idle',
-      userId: null,
-      retryAt: null,
-      code: null,
-      counts: NO_COUNTS,
-    });
-    this.state = this.#status;
+    this.state = status.value;
     this.#api = new Api(baseUrl, options.getToken, fetchIt, () => this.#authRequired());
+    const isShown = (id: string) => this.#resync.listsReadAt !== null || this.#handles.has(id);
     this.#entries = new Entries(this.#api, {
-      isWanted: (id) => this.#listsReadAt !== null || this.#handles.has(id),
-      onMended: () => this.#count('mended'),
+      isWanted: isShown,
+      onMended: () => status.count('mended'),
     });
     this.#outbox = new Outbox(this.#api, this.#storage, {
       onChange: (id) => this.#entries.tell(id),
-      onSent: (message) => this.#change(message.conversationId, created(message)),
-      onFailed: (message) => this.#emit('messageFailed', { message }),
-      onRetry: () => this.#count('retries'),
+      onSent: (message) => this.#events.changed(message),
+      onFailed: (message) => status.emit('messageFailed', { message }),
+      onRetry: () => status.count('retries'),
       random,
     });
     const folder = (name: FolderName) => new Folder(name, this.#api, this.#entries);
@@ -162,85 +83,87 @@ export class ChatClient {
       sent: folder('sent'),
       archived: folder('archived'),
     };
-    for (const name of FOLDERS) {
-      this.conversations[name].subscribe(() => {
-        if (this.conversations[name].getSnapshot().loading) this.#listsReadAt ??= Date.now();
+    this.#folders = Object.values(this.conversations);
+    this.#resync = new Resync(this.#api, this.#entries, this.#folders);
+    for (const each of this.#folders) {
+      each.subscribe(() => {
+        if (each.getSnapshot().loading) this.#resync.listsReadAt ??= Date.now();
       });
     }
     this.#totals = new Totals(this.#api, this.#entries, this.conversations);
     this.unread = this.#totals;
     this.#reads = new Reads(this.#api, this.#entries, (unread) => this.#totals.told(unread));
+    const isWatched = (id: string) => this.#entries.get(id).view !== null || isShown(id);
+    this.#events = new Events(this.#entries, this.#outbox, this.#totals, status, isWatched);
     const url = `${baseUrl.replace(/^http/, 'ws')}/ws/chat`;
     this.#connection = new Connection(url, this.#api, openSocket, {
       onFrame: (frame) => this.#receive(frame),
       onWaiting: (retryAt) => this.#lost(retryAt),
-      onConnecting: () => this.#connecting(),
-      onEnd: (code) => (code === 4500 ? this.#authRequired() : this.#set({ phase: 'closed', code })),
+      onConnecting: () => this.#reconnecting({ retryAt: null, code: null }),
+      onEnd: (code) => (code === 4500 ? this.#authRequired() : this.#closed(code)),
       random,
     });
   }
 
   /** Begins, or begins again after `authRequired` and `closed`. */
   connect(): void {
-    if (typeof addEventListener === 'function') {
-      addEventListener('online', this.#onOnline);
-      addEventListener('offline', this.#onOffline);
-      addEventListener('pagehide', this.#onHide);
-      globalThis.document?.addEventListener('visibilitychange', this.#onHide);
+    this.#listen('addEventListener');
+    if (hasChannel() && this.#tabs === null) {
+      this.#tabs = new BroadcastChannel(CHANNEL);
+      this.#tabs.onmessage = ({ data }) => this.#signedOutElsewhere(data);
     }
     this.#connection.start();
     this.#entries.resume();
-    this.#outbox.resume();
   }
 
   /** Ends the connection; unsent messages are kept. */
   disconnect(): void {
-    this.#stopListening();
-    this.#connection.stop();
-    this.#entries.stop();
-    this.#outbox.stop();
+    this.#listen('removeEventListener');
+    this.#tabs?.close();
+    this.#tabs = null;
+    this.#stop();
     void this.#reads.flush(true);
-    this.#set({ phase: 'idle', retryAt: null, code: null });
+    this.#status.set({ phase: 'idle', retryAt: null, code: null });
   }
 
-  /** Tries to connect now instead of at `retryAt`. */
+  /** Tries to connect now instead of at `retryAt`; when connected, sees whether the service still answers. */
   retryNow(): void {
     this.#connection.retryNow();
-    this.#outbox.resume();
+    this.#outbox.wake();
   }
 
-  /** Disconnects and wipes everything that is kept, also of earlier people on this browser. */
+  /**
+   * Disconnects and wipes everything that is kept, also of earlier people on this browser. Other tabs of this person
+   * wipe what they hold and ask for a sign-in.
+   */
   async signOut(): Promise<void> {
+    const { userId } = this.#status.get();
     this.disconnect();
-    this.#reads.clear();
-    this.#outbox.clear();
-    this.#entries.clear();
-    this.#entries.me = '';
-    this.#handles.clear();
-    this.#seen.clear();
-    this.#totals.reset();
-    for (const name of FOLDERS) this.conversations[name].reset();
-    this.#listsReadAt = null;
-    this.#connection.cursor = null;
-    this.#set({ userId: null, counts: NO_COUNTS });
+    this.#api.endSession();
+    this.#wipe();
+    if (userId !== null && hasChannel()) {
+      const channel = new BroadcastChannel(CHANNEL);
+      channel.postMessage(userId);
+      channel.close();
+    }
     await this.#storage.clear();
   }
 
   /** Calls `listener` on each `event`; returns how to stop. */
   on<K extends keyof ChatEvents>(event: K, listener: (data: ChatEvents[K]) => void): () => void {
-    let own = this.#listeners.get(event);
-    if (own === undefined) {
-      own = new Listeners();
-      this.#listeners.set(event, own);
-    }
-    return own.add(listener as (data: never) => void);
+    return this.#status.on(event, listener);
   }
 
   /** The conversation with this id: the same object each time. */
   conversation(id: string): ChatConversation {
     let handle = this.#handles.get(id);
     if (handle === undefined) {
-      const parts = { api: this.#api, entries: this.#entries, outbox: this.#outbox, reads: this.#reads };
+      const parts = {
+        api: this.#api,
+        entries: this.#entries,
+        outbox: this.#outbox,
+        reads: this.#reads,
+      };
       handle = new ChatConversation(id, parts);
       this.#handles.set(id, handle);
     }
@@ -269,239 +192,145 @@ export class ChatClient {
 
   async #setBlocked(userId: string, blocked: boolean): Promise<void> {
     await this.#api.setBlocked(userId, blocked);
-    this.#rereadWith(userId);
+    this.#events.rereadWith(userId);
   }
 
   // The connection
 
-  readonly #onOnline = (): void => this.retryNow();
-  readonly #onOffline = (): void => this.#connection.lost();
-  readonly #onHide = (event: Event): void => {
-    if (event.type === 'pagehide' || globalThis.document.visibilityState === 'hidden') {
+  readonly #onPage = ({ type }: Event): void => {
+    if (type === 'offline') this.#connection.lost();
+    else if (type === 'pagehide' || globalThis.document?.visibilityState === 'hidden') {
       void this.#reads.flush(true);
-    }
+      // Online, or visible again: timers were slow, and after a sleep the other end may be gone.
+    } else this.retryNow();
   };
 
-  #stopListening(): void {
-    if (typeof removeEventListener !== 'function') return;
-    removeEventListener('online', this.#onOnline);
-    removeEventListener('offline', this.#onOffline);
-    removeEventListener('pagehide', this.#onHide);
-    globalThis.document?.removeEventListener('visibilitychange', this.#onHide);
+  #listen(how: 'addEventListener' | 'removeEventListener'): void {
+    // Workers have no document, and Node has neither.
+    const page: Partial<typeof globalThis> = globalThis;
+    for (const type of ['online', 'offline', 'pagehide']) page[how]?.(type, this.#onPage);
+    page.document?.[how]('visibilitychange', this.#onPage);
   }
 
-  #connecting(): void {
-    const { counts } = this.#status.getSnapshot();
+  #reconnecting(change: Partial<ClientState>): void {
     this.#welcome = null;
-    this.#set({ phase: counts.connects > 0 ? 'reconnecting' : 'connecting', retryAt: null, code: null });
+    const { connects } = this.#status.get().counts;
+    this.#status.set({ phase: connects > 0 ? 'reconnecting' : 'connecting', ...change });
   }
 
   #lost(retryAt: number): void {
-    const { phase, counts } = this.#status.getSnapshot();
+    const { phase, counts } = this.#status.get();
     const isLoss = phase === 'live' || phase === 'resumed' || phase === 'resync';
-    this.#welcome = null;
-    this.#set({
-      phase: counts.connects > 0 ? 'reconnecting' : 'connecting',
-      retryAt,
-      ...(isLoss ? { counts: { ...counts, losses: counts.losses + 1 } } : {}),
-    });
+    const losses = counts.losses + Number(isLoss);
+    this.#reconnecting({ retryAt, ...(isLoss && { counts: { ...counts, losses } }) });
   }
 
-  #authRequired(): void {
-    if (this.#status.getSnapshot().phase === 'authRequired') return;
+  #closed(code: number): void {
+    this.#welcome = null;
+    this.#status.set({ phase: 'closed', code });
+  }
+
+  #stop(): void {
+    this.#welcome = null;
     this.#connection.stop();
     this.#entries.stop();
     this.#outbox.stop();
-    this.#count('authRequired');
-    this.#set({ phase: 'authRequired', retryAt: null });
-    this.#emit('authRequired', {});
+    this.#totals.stop();
   }
 
-  #set(change: Partial<ClientState>): void {
-    const held = this.#status.getSnapshot();
-    const next = { ...held, ...change };
-    if ((Object.keys(change) as (keyof ClientState)[]).every((key) => held[key] === next[key])) return;
-    this.#status.set(next);
-    this.#emit('state', next);
+  #authRequired(): void {
+    if (this.#status.get().phase === 'authRequired') return;
+    this.#stop();
+    this.#api.endSession();
+    this.#status.count('authRequired');
+    this.#status.set({ phase: 'authRequired', retryAt: null });
+    this.#status.emit('authRequired', {});
   }
 
-  #count(name: keyof ClientState['counts']): void {
-    const { counts } = this.#status.getSnapshot();
-    this.#set({ counts: { ...counts, [name]: counts[name] + 1 } });
+  #signedOutElsewhere(userId: unknown): void {
+    if (userId !== this.#status.get().userId) return;
+    this.#authRequired();
+    this.#wipe();
+    this.#storage.clear().catch(() => {
+      // The tab that signed out clears it, too.
+    });
   }
 
-  #emit<K extends keyof ChatEvents>(event: K, data: ChatEvents[K]): void {
-    (this.#listeners.get(event) as Listeners<[ChatEvents[K]]> | undefined)?.tell(data);
+  /** Nothing of this person stays in memory. */
+  #wipe(): void {
+    this.#reads.clear();
+    this.#outbox.clear();
+    this.#entries.clear();
+    this.#events.clear();
+    this.#totals.reset();
+    this.#resync.reset();
+    for (const each of this.#folders) each.reset();
+    for (const each of this.#handles.values()) each.getSnapshot();
+    this.#connection.cursor = null;
+    this.#status.set({ userId: null, counts: NO_COUNTS });
   }
 
   // What the server says
 
   #receive(frame: Frame): void {
-    this.#emit('frame', frame);
-    const { type, eventId } = frame;
-    if (eventId !== undefined) {
-      if (this.#seen.has(eventId)) return this.#count('duplicates');
-      this.#seen.add(eventId);
-      if (this.#seen.size > REMEMBERED_EVENTS) this.#seen.delete(this.#seen.values().next().value as string);
-    }
+    this.#status.emit('frame', frame);
+    if (!this.#events.isNew(frame)) return this.#status.count('duplicates');
     this.#entries.moment += 1;
-    if (type === 'system.welcome') this.#welcomed(frame.data as Welcome);
-    else if (type === 'system.caught_up') this.#caughtUp();
-    else this.#happened(frame);
-  }
-
-  #happened({ type, conversationId = '', data }: Frame): void {
+    if (frame.type === 'system.welcome') return this.#welcomed(frame.data as Welcome);
+    if (frame.type === 'system.caught_up') return this.#caughtUp();
     this.#missed += 1;
-    switch (type) {
-      case 'message.created':
-        return this.#messageCreated((data as { message: Message }).message);
-      case 'message.updated': {
-        const { message } = data as { message: Message };
-        this.#change(message.conversationId, created(message));
-        return this.#emit('messageUpdated', { message });
-      }
-      case 'message.deleted': {
-        const { seq, changeSeq } = data as Change;
-        return this.#change(conversationId, { seq, changeSeq, message: null });
-      }
-      case 'read.receipt': {
-        const receipt = data as Receipt;
-        this.#entries.update(conversationId, (entry) =>
-          entry.view === null ? entry : withReceipt(entry, receipt, this.#entries.me),
-        );
-        return this.#emit('receipt', { ...receipt, conversationId });
-      }
-      case 'block.created':
-      case 'block.removed': {
-        const { userId } = data as { userId: string };
-        this.#rereadWith(userId);
-        return this.#emit('block', { userId, blocked: type === 'block.created' });
-      }
-      default:
-        if (type.startsWith('conversation.')) this.#conversationChanged(type, data as ConversationChange);
-    }
-  }
-
-  #messageCreated(message: Message): void {
-    const { conversationId: id } = message;
-    const before = this.#entries.get(id);
-    this.#change(id, created(message));
-    const isKnown = before.view !== null && message.changeSeq <= before.view.changeSeq;
-    if (!isKnown) this.#emit('message', { message, conversation: this.#entries.view(id) });
-  }
-
-  #change(id: string, change: Change): void {
-    const entries = this.#entries;
-    if (entries.get(id).view === null && this.#listsReadAt === null && !this.#handles.has(id)) {
-      return this.#totals.moved(); // nobody looks at it
-    }
-    entries.update(id, (entry) => withChange(entry, change, entries.me, entries.moment));
-    this.#totals.moved();
-  }
-
-  #conversationChanged(type: string, data: ConversationChange): void {
-    const entries = this.#entries;
-    const { id } = data.conversation;
-    const isWanted = entries.get(id).view !== null || this.#listsReadAt !== null || this.#handles.has(id);
-    if (isWanted) entries.update(id, (entry) => withEvent(entry, data, entries.me, entries.moment));
-    this.#totals.told(data.unread);
-    this.#emit('conversation', { type, id, conversation: entries.view(id) });
-  }
-
-  #rereadWith(userId: string): void {
-    for (const each of [...this.#entries.views()]) {
-      if (each.participants.some((one) => one.user.id === userId)) this.#entries.markStale(each.id);
-    }
+    this.#events.happened(frame);
   }
 
   #welcomed(welcome: Welcome): void {
+    const { userId, resumed, unread } = welcome;
+    const before = this.#status.get().userId;
+    if (before !== null && before !== userId) this.#changePerson();
     this.#welcome = welcome;
     this.#missed = 0;
-    this.#entries.me = welcome.userId;
-    this.#count('connects');
-    this.#totals.told(welcome.unread);
-    if (welcome.resumed) this.#count('resumed');
-    else if (this.#entries.ids().length > 0 || this.#listsReadAt !== null) this.#count('resyncs');
-    this.#set({ phase: welcome.resumed ? 'resumed' : 'resync', userId: welcome.userId, retryAt: null });
-    void this.#outbox.open(welcome.userId);
+    this.#entries.identify(userId);
+    this.#status.count('connects');
+    this.#totals.told(unread);
+    if (resumed) this.#status.count('resumed');
+    else if (this.#entries.ids().length > 0 || this.#resync.listsReadAt !== null)
+      this.#status.count('resyncs');
+    this.#resync.begin(welcome);
+    this.#status.set({ phase: resumed ? 'resumed' : 'resync', userId, retryAt: null });
+    void this.#outbox.open(userId);
     void this.#reads.flush();
+  }
+
+  /** Somebody else has signed in than before: lists that are shown are theirs from now on. */
+  #changePerson(): void {
+    const shown = this.#folders.filter((each) => {
+      const { loaded, loading } = each.getSnapshot();
+      return loaded || loading;
+    });
+    this.#wipe();
+    for (const each of shown) void each.load();
   }
 
   #caughtUp(): void {
     const welcome = this.#welcome;
     if (welcome === null) return;
-    if (welcome.resumed) this.#emit('resumed', { missed: this.#missed });
-    else this.#emit('resync', { reason: welcome.reason ?? '' });
-    const offset = Date.parse(welcome.serverTime) - Date.now();
-    const done = () => {
-      if (this.#welcome === welcome) this.#set({ phase: 'live' });
-    };
-    // What could not be read now is read later: nobody has to wait for it.
-    this.#resync(welcome, offset).then(done, (error) => {
-      done();
+    if (welcome.resumed) this.#status.emit('resumed', { missed: this.#missed });
+    else this.#status.emit('resync', { reason: welcome.reason ?? '' });
+    void this.#catchUp(welcome, 0);
+  }
+
+  async #catchUp(welcome: Welcome, attempt: number): Promise<void> {
+    let problem: unknown = null;
+    await this.#resync.run().catch((error) => {
       ignoreProblem(error);
+      problem = error;
     });
-  }
-
-  /** Brings what is held to what the watch list says; reads only what differs. */
-  async #resync(welcome: Welcome, offset: number): Promise<void> {
-    if (this.#listsReadAt === null && this.#entries.ids().length === 0) return;
-    const wanted = new Set<string>();
-    let items: readonly WatchItem[] = welcome.watchList;
-    let cursor: string | null = null;
-    for (;;) {
-      let differs = false;
-      for (const item of items) {
-        if (!this.#differs(item, offset)) continue;
-        differs = true;
-        if (item.removed) this.#entries.remove(item.conversationId);
-        else wanted.add(item.conversationId);
-      }
-      // A list that ends with something known has told all; a resumed welcome's is complete.
-      const isCut = items === welcome.watchList ? items.length >= 200 && !welcome.resumed : cursor !== null;
-      if (!isCut || !differs) break;
-      const page = await this.#api.watchList(cursor);
-      items = page.items;
-      cursor = page.nextCursor;
+    if (this.#welcome !== welcome) return;
+    // What could not be read now is read later: nobody has to wait for it.
+    this.#status.set({ phase: 'live' });
+    if (problem instanceof ChatProblem && problem.retryable) {
+      await pause(delayBefore(attempt));
+      if (this.#welcome === welcome) await this.#catchUp(welcome, attempt + 1);
     }
-    for (const id of this.#entries.ids()) {
-      const entry = this.#entries.get(id);
-      if (behind(entry) || (!welcome.resumed && entry.thread !== null)) wanted.add(id);
-    }
-    // Where everything may have been missed, what is shown is read again, a page of it at once.
-    const startedAt = Date.now();
-    const asLists = !welcome.resumed || wanted.size > FEW;
-    if (asLists) {
-      const loaded = FOLDERS.filter((name) => this.conversations[name].getSnapshot().loaded);
-      await Promise.all(loaded.map((name) => this.conversations[name].load()));
-    }
-    const queue = [...wanted].filter((id) => {
-      const isRead = asLists && (this.#entries.lastReadAt(id) ?? 0) >= startedAt;
-      return !isRead || behind(this.#entries.get(id));
-    });
-    const work = async () => {
-      for (let id = queue.pop(); id !== undefined; id = queue.pop())
-        await this.#entries.mend(id).catch(ignoreProblem);
-    };
-    await Promise.all(Array.from({ length: MENDS_AT_ONCE }, work));
-  }
-
-  #differs(item: WatchItem, offset: number): boolean {
-    const { view, thread } = this.#entries.get(item.conversationId);
-    const changedAt = Date.parse(item.changedAt) - offset;
-    if (item.removed) return view !== null;
-    const readAt = this.#entries.lastReadAt(item.conversationId) ?? this.#listsReadAt;
-    if (readAt === null) return false;
-    if (changedAt > readAt - CLOCK_MARGIN_MS) return true;
-    if (view === null) return false;
-    return (
-      view.version !== item.version ||
-      view.state !== item.state ||
-      view.lastSeq !== item.lastSeq ||
-      view.changeSeq !== item.changeSeq ||
-      view.lastReadSeq !== item.lastReadSeq ||
-      (thread !== null && thread.changeSeq !== item.changeSeq)
-    );
   }
 }
 

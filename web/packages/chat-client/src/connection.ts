@@ -1,12 +1,12 @@
 import type { Api } from './api.js';
-import { delayBefore, newKey } from './backoff.js';
+import { delayBefore, LONGEST_TIMER_MS, newKey } from './backoff.js';
 import { UnauthorizedError } from './problem.js';
 import type { Frame, Welcome } from './types.js';
 
-const WELCOME_WITHIN_MS = 10_000;
+/** A server that is there has said something by then: the welcome, or that a token is taken. */
+const ANSWER_WITHIN_MS = 10_000;
 const REFRESH_BEFORE_MS = 60_000;
 const REFRESH_AGAIN_MS = 10_000;
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** The little of a WebSocket that is used. */
 export interface SocketLike {
@@ -39,10 +39,11 @@ export class Connection {
   #generation = 0;
   #running = false;
   #busy = false;
+  #isWelcome = false;
   #forceRefresh = false;
   #goawayMs: number | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #welcomeTimer: ReturnType<typeof setTimeout> | undefined;
+  #answerTimer: ReturnType<typeof setTimeout> | undefined;
   #refreshTimer: ReturnType<typeof setTimeout> | undefined;
   #refreshId = '';
   #clockOffset = 0;
@@ -67,9 +68,11 @@ export class Connection {
     this.#drop(1000);
   }
 
-  /** Tries now instead of later; nothing while it is connected. */
+  /** Tries now instead of later; while it is connected, sees whether the other end is still there. */
   retryNow(): void {
-    if (!this.#running || this.#socket || this.#busy) return;
+    if (!this.#running || this.#busy) return;
+    if (this.#isWelcome) return void this.#refresh(this.#generation, false);
+    this.#drop(1000);
     this.#attempt = 0;
     void this.#connect();
   }
@@ -77,12 +80,6 @@ export class Connection {
   /** The network is gone: a close over it may take its time, so it is not waited for. */
   lost(): void {
     if (this.#running && this.#socket) this.#closed(this.#generation, 1006);
-  }
-
-  send(frame: object): boolean {
-    if (this.#socket === null) return false;
-    this.#socket.send(JSON.stringify(frame));
-    return true;
   }
 
   async #connect(): Promise<void> {
@@ -111,7 +108,7 @@ export class Connection {
       return this.#later();
     }
     this.#socket = socket;
-    this.#welcomeTimer = setTimeout(() => this.#closed(mine, 1006), WELCOME_WITHIN_MS);
+    this.#expectAnswer(mine);
     socket.onmessage = ({ data }) => this.#receive(mine, data);
     socket.onclose = ({ code }) => this.#closed(mine, code);
     socket.onerror = () => {
@@ -119,8 +116,14 @@ export class Connection {
     };
   }
 
+  #expectAnswer(generation: number): void {
+    clearTimeout(this.#answerTimer);
+    this.#answerTimer = setTimeout(() => this.#closed(generation, 1006), ANSWER_WITHIN_MS);
+  }
+
   #receive(generation: number, data: unknown): void {
     if (generation !== this.#generation) return;
+    clearTimeout(this.#answerTimer);
     let frame: Frame;
     try {
       frame = JSON.parse(String(data)) as Frame;
@@ -135,13 +138,15 @@ export class Connection {
       this.#refreshAt((frame.data as { expiresAt: string }).expiresAt);
     }
     this.handlers.onFrame(frame);
-    if (frame.cursor !== undefined) this.cursor = frame.cursor;
+    // Now that it has been taken in; and unless that ended this connection, and perhaps the session.
+    if (generation === this.#generation && frame.cursor !== undefined) this.cursor = frame.cursor;
   }
 
   #welcomed(welcome: Welcome): void {
-    clearTimeout(this.#welcomeTimer);
+    this.#isWelcome = true;
     this.#attempt = 0;
     this.#forceRefresh = false;
+    this.#goawayMs = null;
     if (!welcome.resumed) this.cursor = null;
     this.#clockOffset = Date.parse(welcome.serverTime) - Date.now();
     this.#refreshAt(welcome.expiresAt);
@@ -159,12 +164,13 @@ export class Connection {
     );
   }
 
-  async #refresh(generation: number): Promise<void> {
+  async #refresh(generation: number, forceRefresh = true): Promise<void> {
     try {
-      const token = await this.api.refreshToken();
+      const token = await (forceRefresh ? this.api.refreshToken() : this.api.token());
       if (generation !== this.#generation) return;
       this.#refreshId = newKey();
-      this.send({ type: 'auth.refresh', id: this.#refreshId, token });
+      this.#expectAnswer(generation);
+      this.#socket?.send(JSON.stringify({ type: 'auth.refresh', id: this.#refreshId, token }));
     } catch (error) {
       if (error instanceof UnauthorizedError || generation !== this.#generation) return;
       // Until it expires there is time to try again; after that the server closes, and we come back.
@@ -197,8 +203,9 @@ export class Connection {
     this.#generation += 1;
     this.#busy = false;
     clearTimeout(this.#timer);
-    clearTimeout(this.#welcomeTimer);
+    clearTimeout(this.#answerTimer);
     clearTimeout(this.#refreshTimer);
+    this.#isWelcome = false;
     const socket = this.#socket;
     this.#socket = null;
     if (socket === null) return;

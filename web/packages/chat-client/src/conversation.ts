@@ -92,9 +92,9 @@ export class ChatConversation implements Store<ConversationSnapshot> {
     await this.#during(async () => {
       try {
         const page = await api.messages(this.id, OLDER_LIMIT, first.seq);
-        entries.update(this.id, (entry) => withOlder(entry, page));
+        entries.update(this.id, (entry) => withOlder(entry, page, first.seq));
       } catch (error) {
-        entries.update(this.id, (entry) => withOlder(entry, null));
+        entries.update(this.id, (entry) => withOlder(entry, null, first.seq));
         throw error;
       }
     });
@@ -171,7 +171,8 @@ export class ChatConversation implements Store<ConversationSnapshot> {
     for (const each of thread?.messages ?? []) {
       if (each.senderId === this.parts.entries.me) own.add(each.clientMessageId);
     }
-    if (own.size > 0) this.parts.outbox.arrived(this.id, own);
+    const last = thread?.messages[thread.messages.length - 1];
+    if (last) this.parts.outbox.arrived(this.id, own, last.seq);
     this.#listeners.tell();
   }
 
@@ -223,9 +224,12 @@ export class ChatConversation implements Store<ConversationSnapshot> {
       if (mine) arrived.add(each.clientMessageId);
       return this.#show(each, mine ? (each.seq <= readUpTo ? 'read' : 'sent') : 'received');
     });
-    for (const each of outbox.of(this.id)) {
-      if (!arrived.has(each.clientMessageId)) messages.push(this.#show(each, each.status));
-    }
+    // What is sent comes before what is not, as it will when it is in the thread.
+    const waiting = outbox.of(this.id).filter((each) => !arrived.has(each.clientMessageId));
+    waiting.sort((a, b) => Number(b.status === 'sent') - Number(a.status === 'sent'));
+    for (const each of waiting) messages.push(this.#show(each, each.status));
+    const keys = new Set(messages.map((each) => each.key));
+    for (const key of this.#cache.keys()) if (!keys.has(key)) this.#cache.delete(key);
     const held = this.#snapshot.messages;
     const same = messages.length === held.length && messages.every((each, i) => each === held[i]);
     return {

@@ -24,15 +24,19 @@ export class Entries {
   /** Rises with each event. */
   moment = 1;
   me = '';
+  /** Nothing is read by itself until `resume`. */
+  stopped = false;
   readonly #all = new Map<string, Entry>();
   readonly #shown = new Map<string, Conversation>();
   readonly #watchers = new Map<string, Listeners<[]>>();
   readonly #anyone = new Listeners<[string]>();
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
   readonly #mending = new Map<string, Promise<void>>();
+  readonly #loading = new Map<string, Promise<void>>();
+  /** The moment at which it was found to be gone; answers asked for before that do not bring it back. */
+  readonly #gone = new Map<string, number>();
   /** How often in a row it could not be read. */
   readonly #failures = new Map<string, number>();
-  #stopped = false;
   /** Local time at which the last complete answer about it was asked for. */
   readonly #readAt = new Map<string, number>();
 
@@ -109,6 +113,8 @@ export class Entries {
     this.#timers.delete(id);
     this.#readAt.delete(id);
     this.#failures.delete(id);
+    this.moment += 1;
+    this.#gone.set(id, this.moment);
     if (!this.#all.delete(id)) return;
     this.#shown.delete(id);
     this.tell(id);
@@ -117,10 +123,20 @@ export class Entries {
 
   clear(): void {
     for (const id of this.ids()) this.remove(id);
+    for (const each of [this.#gone, this.#loading, this.#mending]) each.clear();
+    this.me = '';
+  }
+
+  /** Who this is, is known: what was read before is shown accordingly. */
+  identify(userId: string): void {
+    if (this.me === userId) return;
+    this.me = userId;
+    for (const id of this.ids()) this.tell(id);
   }
 
   /** An answer with the whole conversation, asked for when `asked` was noted. */
   take(conversation: Conversation, asked: Asked): void {
+    if ((this.#gone.get(conversation.id) ?? 0) > asked.moment) return;
     const heard = asked.heard(conversation.id);
     this.#readAt.set(conversation.id, asked.at);
     this.update(conversation.id, (entry) =>
@@ -148,14 +164,27 @@ export class Entries {
       if (behind(this.get(id))) await this.mend(id);
       return;
     }
+    let running = this.#loading.get(id);
+    if (running === undefined) {
+      running = this.#loadNow(id).finally(() => this.#loading.delete(id));
+      this.#loading.set(id, running);
+    }
+    await running;
+  }
+
+  async #loadNow(id: string): Promise<void> {
     const asked = this.asking();
     this.take(await this.api.conversation(id), asked);
+    await this.#readPage(id);
+  }
+
+  async #readPage(id: string): Promise<void> {
     this.update(id, beginPage);
     try {
       const page = await this.api.messages(id, PAGE_LIMIT);
       this.update(id, (entry) => (entry.pageFrom === null ? entry : withPage(entry, page, this.me)));
     } catch (error) {
-      this.update(id, (entry) => ({ ...entry, pageFrom: null }));
+      this.update(id, (entry) => (entry.pageFrom === null ? entry : { ...entry, pageFrom: null }));
       throw error;
     }
   }
@@ -180,22 +209,23 @@ export class Entries {
     return running;
   }
 
-  /** Nothing is read by itself until `resume`. */
   stop(): void {
-    this.#stopped = true;
+    this.stopped = true;
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
   }
 
   resume(): void {
-    this.#stopped = false;
+    this.stopped = false;
     this.#failures.clear();
     for (const id of this.ids()) this.#check(id);
   }
 
   /** What could not be read is read later, unless that would be in vain. */
   #again(id: string, error: unknown): void {
-    if (!(error instanceof ChatProblem && error.retryable) || this.#stopped) return;
+    if (!(error instanceof ChatProblem && error.retryable)) return;
+    this.update(id, (entry) => ({ ...entry, stale: true }));
+    if (this.stopped) return;
     const failures = this.#failures.get(id) ?? 0;
     this.#failures.set(id, failures + 1);
     clearTimeout(this.#timers.get(id));
@@ -213,7 +243,7 @@ export class Entries {
 
   #check(id: string): void {
     const entry = this.get(id);
-    if (this.#stopped || this.#timers.has(id) || this.#mending.has(id) || !behind(entry)) return;
+    if (this.stopped || this.#timers.has(id) || this.#mending.has(id) || !behind(entry)) return;
     if (entry.view === null && !this.handlers.isWanted(id)) return;
     const timer = setTimeout(() => {
       this.#timers.delete(id);
@@ -246,18 +276,16 @@ export class Entries {
     const items: Message[] = [];
     let after = this.get(id).thread?.changeSeq ?? 0;
     for (let page = 0; page < MOST_CHANGE_PAGES; page += 1) {
-      const { items: more } = await this.api.changes(id, after, CHANGES_LIMIT);
+      const { items: more, hasMore } = await this.api.changes(id, after, CHANGES_LIMIT);
       items.push(...more);
-      if (more.length < CHANGES_LIMIT) {
+      if (!hasMore) {
         this.update(id, (entry) => withChanges(entry, items, upTo, this.me));
         return;
       }
       after = more[more.length - 1]?.changeSeq ?? after;
     }
     // Away for so long that the newest page is the shorter way to the present.
-    this.update(id, (entry) => beginPage({ ...entry, thread: null, aside: null }));
-    const page = await this.api.messages(id, PAGE_LIMIT);
-    this.update(id, (entry) => (entry.pageFrom === null ? entry : withPage(entry, page, this.me)));
+    await this.#readPage(id);
   }
 }
 

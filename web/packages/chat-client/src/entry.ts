@@ -166,31 +166,13 @@ export function withSnapshot(
     const first = { ...entry, view: fresh, countAt: fresh.changeSeq, heard, stale: !isLatest };
     return settled(first, me, entry.moment);
   }
-  let next: Conversation = { ...view };
-  if (fresh.changeSeq >= view.changeSeq) {
-    const { changeSeq, lastSeq, lastMessage, lastMessageAt } = fresh;
-    next = { ...next, changeSeq, lastSeq, lastMessage, lastMessageAt };
-  }
-  if (fresh.version > view.version || (fresh.version === view.version && isLatest)) {
-    const {
-      state,
-      kind,
-      initiatorId,
-      assigneeId,
-      context,
-      policy,
-      blockedByMe,
-      version,
-      createdAt,
-      updatedAt,
-    } = fresh;
-    const details = { state, kind, initiatorId, assigneeId, context, policy, blockedByMe, version };
-    next = { ...next, ...details, createdAt, updatedAt, participants: people(view, fresh, me) };
-  }
-  if (isLatest) {
-    const { muted, archived, folder } = fresh;
-    next = { ...next, muted, archived, folder };
-  }
+  const isNewer = fresh.version > view.version || (fresh.version === view.version && isLatest);
+  let next = isNewer ? { ...fresh, participants: people(view, fresh, me) } : view;
+  const { muted, archived, folder } = isLatest ? fresh : view;
+  const { changeSeq, lastSeq, lastMessage, lastMessageAt } = fresh.changeSeq >= view.changeSeq ? fresh : view;
+  const { lastReadSeq, unreadCount } = view; // until they are compared
+  next = { ...next, muted, archived, folder, changeSeq, lastSeq, lastMessage, lastMessageAt };
+  next = { ...next, lastReadSeq, unreadCount };
   const counted = count(next, entry.countAt, fresh.changeSeq, fresh, me);
   const merged = { ...entry, ...counted, heard, stale: !isLatest || counted.stale };
   return settled(merged, me, entry.moment);
@@ -211,12 +193,12 @@ export function beginOlder(entry: Entry): Entry {
   return { ...entry, aside: [] };
 }
 
-/** Messages before those held, or (null) they could not be read. */
-export function withOlder(entry: Entry, page: MessagePage | null): Entry {
+/** Messages before `first`, or (null) they could not be read. */
+export function withOlder(entry: Entry, page: MessagePage | null, first: number): Entry {
   const { thread } = entry;
   const aside = entry.aside ?? [];
-  if (thread === null || page === null) return { ...entry, aside: null };
-  const first = thread.messages[0]?.seq ?? Number.POSITIVE_INFINITY;
+  // When the newest page took the thread's place meanwhile, there would be a gap.
+  if (page === null || thread?.messages[0]?.seq !== first) return { ...entry, aside: null };
   let messages: readonly Message[] = page.items.filter((each) => each.seq < first);
   for (const change of aside) if (change.seq < first) messages = put(messages, change, false);
   return {

@@ -73,23 +73,29 @@ export class Folder implements Store<FolderSnapshot> {
     this.#cursor = null;
     this.#bound = null;
     this.#pages = 0;
+    this.#underway = null;
     this.#value.set(EMPTY);
   }
 
   /** One at a time; the one that is underway serves all who ask meanwhile. */
   #only(read: () => Promise<void>): Promise<void> {
-    this.#underway ??= (async () => {
+    if (this.#underway === null) {
       this.#render({ loading: true, error: null });
-      try {
-        await read();
-        this.#render({ loading: false, loaded: true });
-      } catch (error) {
-        ignoreProblem(error);
-        this.#render({ loading: false, error: error as ChatProblem });
-      } finally {
-        this.#underway = null;
-      }
-    })();
+      const underway = read()
+        .then(
+          () => ({ loaded: true }),
+          (error) => {
+            ignoreProblem(error);
+            return { error: error as ChatProblem };
+          },
+        )
+        .then((change) => {
+          if (this.#underway !== underway) return; // reset meanwhile
+          this.#underway = null;
+          this.#render({ loading: false, ...change });
+        });
+      this.#underway = underway;
+    }
     return this.#underway;
   }
 
@@ -148,6 +154,8 @@ const ASK_AFTER_MS = 1_000;
 export class Totals implements Store<Unread> {
   readonly #value = new Value<Unread>({ messages: 0, conversations: 0, requests: 0 });
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** How often the service has said them. */
+  #times = 0;
 
   constructor(
     private readonly api: Api,
@@ -162,6 +170,7 @@ export class Totals implements Store<Unread> {
 
   /** What the service said. */
   told(unread: Unread): void {
+    this.#times += 1;
     if (!this.#derive()) this.#set(unread);
   }
 
@@ -169,14 +178,22 @@ export class Totals implements Store<Unread> {
   moved(): void {
     if (this.#derive()) return;
     this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      this.api.me().then(({ unread }) => this.told(unread), ignoreProblem);
+      this.stop();
+      const times = this.#times;
+      // What was said since it was asked for is later than the answer, or not: it is asked for again.
+      const answered = (unread: Unread) => (times === this.#times ? this.told(unread) : this.moved());
+      this.api.me().then(({ unread }) => answered(unread), ignoreProblem);
     }, ASK_AFTER_MS);
   }
 
-  reset(): void {
+  /** Nothing is asked for. */
+  stop(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+  }
+
+  reset(): void {
+    this.stop();
     this.#set({ messages: 0, conversations: 0, requests: 0 });
   }
 

@@ -1,8 +1,8 @@
 // Messages on their way: in order in each conversation, under one key however often it takes.
 
 import type { Api } from './api.js';
-import { delayBefore, pause } from './backoff.js';
-import { ChatProblem, UnauthorizedError } from './problem.js';
+import { delayAfter, pause } from './backoff.js';
+import { ChatProblem } from './problem.js';
 import type { OutboxStorage } from './storage.js';
 import type { Message } from './types.js';
 
@@ -36,6 +36,8 @@ export class Outbox {
   #wake = new AbortController();
   #userId: string | null = null;
   #stopped = false;
+  /** Forgotten while what is kept is being read. */
+  #gone = new Set<string>();
 
   constructor(
     private readonly api: Api,
@@ -54,40 +56,44 @@ export class Outbox {
 
   /** Whose it is, is known: takes up what an earlier page left unsent. */
   async open(userId: string): Promise<void> {
-    if (this.#userId === userId) return this.resume();
-    this.#userId = userId;
+    if (this.#userId !== userId) {
+      this.#userId = userId;
+      for (const each of this.#items) if (each.status !== 'sent') this.#keep(each);
+    }
+    this.#stopped = false;
+    this.#gone.clear();
     let kept: Outgoing[] = [];
     try {
       kept = await this.storage.load(userId);
     } catch {
       // Not kept, then.
     }
-    const known = new Set(this.#items.map((each) => each.clientMessageId));
-    const old = kept.filter((each) => !known.has(each.clientMessageId));
+    if (this.#userId !== userId || this.#stopped) return;
+    const known = new Set([...this.#gone, ...this.#items.map((each) => each.clientMessageId)]);
+    const old = kept.filter((each) => !known.has(each.clientMessageId) && each.status !== 'sent');
     old.sort((a, b) => a.createdAt.localeCompare(b.createdAt));
     for (const each of old.filter(isOver)) this.#forget(each.clientMessageId);
-    for (const each of this.#items) this.#keep(each);
     const restored = old
       .filter((each) => !isOver(each))
       .map((each): Outgoing => (each.status === 'sending' ? { ...each, status: 'queued' } : each));
     this.#items = [...restored, ...this.#items];
     for (const id of new Set(restored.map((each) => each.conversationId))) this.handlers.onChange(id);
-    this.resume();
+    this.wake();
   }
 
   /** Tries at once what waits for its next attempt. */
-  resume(): void {
-    this.#stopped = false;
+  wake(): void {
     this.#wake.abort();
     this.#wake = new AbortController();
-    for (const id of new Set(this.#items.map((each) => each.conversationId))) void this.#work(id);
+    for (const id of this.#conversations()) void this.#work(id);
   }
 
-  /** Nothing is sent until `resume`. */
+  /** Nothing is sent until `open` says whose it is: it may be another person's turn. */
   stop(): void {
     this.#stopped = true;
     this.#wake.abort();
     this.#wake = new AbortController();
+    this.storage.release?.();
   }
 
   /** Throws ChatProblem `outbox_full` when 100 wait. */
@@ -120,17 +126,33 @@ export class Outbox {
     this.#drop(item);
   }
 
-  /** The thread shows these messages of this person's: nothing else has to. */
-  arrived(conversationId: string, clientMessageIds: ReadonlySet<string>): void {
+  /** The thread shows these messages of this person's, and all up to `lastSeq`: nothing else has to. */
+  arrived(conversationId: string, clientMessageIds: ReadonlySet<string>, lastSeq: number): void {
     for (const item of this.of(conversationId)) {
-      if (clientMessageIds.has(item.clientMessageId)) this.#drop(item);
+      const isThere = item.message !== null && item.message.seq <= lastSeq;
+      if (isThere || clientMessageIds.has(item.clientMessageId)) this.#drop(item);
     }
   }
 
+  /** One that was sent has changed since: its text may be gone. */
+  changed(message: Message): void {
+    const item = this.#items.find((each) => each.message?.id === message.id);
+    if (item?.message && item.message.changeSeq < message.changeSeq) {
+      this.#set(item, { message, text: message.text });
+    }
+  }
+
+  /** Lets go of all; what is kept stays for its writer's next sign-in. */
   clear(): void {
+    const held = this.#conversations();
     this.stop();
     this.#items = [];
     this.#userId = null;
+    for (const id of held) this.handlers.onChange(id);
+  }
+
+  #conversations(): Set<string> {
+    return new Set(this.#items.map((each) => each.conversationId));
   }
 
   async #work(conversationId: string): Promise<void> {
@@ -158,28 +180,24 @@ export class Outbox {
   async #send(item: Outgoing, attempt: number): Promise<number | null> {
     const { clientMessageId, conversationId, text, replyToId } = item;
     const sending = this.#set(item, { status: 'sending' });
+    let message: Message;
     try {
       const body = { clientMessageId, text, ...(replyToId === null ? {} : { replyToId }) };
-      const message = await this.api.send(conversationId, body);
-      const sent = this.#set(sending, { status: 'sent', message });
-      this.#forget(clientMessageId);
-      if (sent) this.handlers.onSent(message);
-      return null;
+      message = await this.api.send(conversationId, body);
     } catch (error) {
-      if (error instanceof UnauthorizedError) {
-        this.#set(sending, { status: 'queued' });
-        this.#stopped = true;
-        return null;
-      }
-      if (!(error instanceof ChatProblem)) throw error;
-      if (!error.retryable) {
-        this.#fail(sending, error);
+      const problem = error instanceof ChatProblem ? error : null;
+      if (problem?.retryable === false) {
+        this.#fail(sending, problem);
         return null;
       }
       this.#set(sending, { status: 'queued' });
-      this.handlers.onRetry();
-      return error.retryAfterMs ?? delayBefore(attempt, () => this.handlers.random());
+      if (problem) this.handlers.onRetry();
+      return delayAfter(problem, attempt, this.handlers.random);
     }
+    this.#set(sending, { status: 'sent', message });
+    this.#forget(clientMessageId);
+    this.handlers.onSent(message);
+    return null;
   }
 
   #fail(item: Outgoing, { code, message }: ChatProblem): void {
@@ -206,6 +224,7 @@ export class Outbox {
   }
 
   #forget(clientMessageId: string): void {
+    this.#gone.add(clientMessageId);
     if (this.#userId !== null) this.storage.remove(this.#userId, clientMessageId).catch(notKept);
   }
 }

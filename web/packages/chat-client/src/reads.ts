@@ -3,9 +3,11 @@
 import type { Api } from './api.js';
 import { type Entries, ignoreProblem } from './entries.js';
 import { withRead } from './entry.js';
+import { ChatProblem } from './problem.js';
 import type { Unread } from './types.js';
 
 const DELAY_MS = 2_000;
+const AGAIN_MS = 20_000;
 
 export class Reads {
   readonly #waiting = new Map<string, number>();
@@ -19,10 +21,12 @@ export class Reads {
 
   /** Read up to `seq`. */
   mark(id: string, seq: number): void {
-    const entry = this.entries.get(id);
-    if (entry.view === null || seq <= Math.max(entry.view.lastReadSeq, entry.reading)) return;
-    this.entries.update(id, (each) => ({ ...each, reading: seq }));
-    this.#waiting.set(id, seq);
+    const { view, reading } = this.entries.get(id);
+    if (view === null) return;
+    const upTo = Math.min(seq, view.lastSeq); // what is not there yet is not read
+    if (upTo <= Math.max(view.lastReadSeq, reading)) return;
+    this.entries.update(id, (each) => ({ ...each, reading: upTo }));
+    this.#waiting.set(id, upTo);
     this.#timer ??= setTimeout(() => void this.flush(), DELAY_MS);
   }
 
@@ -49,9 +53,13 @@ export class Reads {
       );
       this.onTotals(mark.unread);
     } catch (error) {
-      // Told again with the next welcome, unless something later was read meanwhile.
-      if ((error as { retryable?: boolean }).retryable && !this.#waiting.has(id)) this.#waiting.set(id, seq);
-      else this.entries.update(id, (entry) => (entry.reading === seq ? { ...entry, reading: 0 } : entry));
+      if (error instanceof ChatProblem && !error.retryable) {
+        this.entries.update(id, (entry) => (entry.reading === seq ? { ...entry, reading: 0 } : entry));
+      } else if (this.entries.get(id).reading === seq) {
+        // Told again: soon, or with the next welcome.
+        this.#waiting.set(id, seq);
+        if (!this.entries.stopped) this.#timer ??= setTimeout(() => void this.flush(), AGAIN_MS);
+      }
       throw error;
     }
   }

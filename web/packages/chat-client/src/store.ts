@@ -23,6 +23,7 @@ export class Listeners<A extends unknown[]> {
 
   tell(...a: A): void {
     for (const listener of [...this.#all]) {
+      if (!this.#all.has(listener)) continue; // one before it has stopped it
       try {
         listener(...a);
       } catch (error) {

@@ -13,6 +13,8 @@ export class FakeSocket implements SocketLike {
   readonly said: Frame[] = [];
   readonly late: (() => Frame)[] = [];
   closed = false;
+  /** Nothing that is said arrives any more, and nobody notices. */
+  deaf = false;
 
   constructor(
     private readonly server: Server,
@@ -24,6 +26,7 @@ export class FakeSocket implements SocketLike {
   send(data: string): void {
     const frame = JSON.parse(data) as Frame & { id?: string; token?: string };
     this.said.push(frame);
+    if (this.deaf) return;
     if (frame.type === 'auth.refresh') {
       this.tell({ type: 'ack', replyTo: frame.id, data: { expiresAt: this.server.expiresAt() } } as Frame);
     }

@@ -39,12 +39,14 @@ export class FakeChat extends FakeTalks {
   accepting = true;
   closeWith: number | null = null;
   private streams = new Map<string, Kept[]>();
+  private forgottenUpTo = 0;
 
   expiresAt = (): string => iso(Date.now() + this.tokenLifeMs);
 
   /** Events of the past are gone. */
   flush(): void {
     this.streams = new Map();
+    this.forgottenUpTo = this.counter + 1;
   }
 
   /** The last event of somebody's past is gone, and those before it are not. */
@@ -79,12 +81,12 @@ export class FakeChat extends FakeTalks {
     this.sockets.add(socket);
     const cursor = new URL(socket.url).searchParams.get('cursor');
     const stream = this.streams.get(userId) ?? [];
-    const at = cursor === null ? -1 : stream.findIndex((each) => String(each.id) === cursor);
-    const resumed = at >= 0;
-    const since = resumed ? Date.parse((stream[at] as Kept).at) - 60_000 : 0;
+    const [position, at] = (cursor ?? '-1').split('@').map(Number) as [number, number];
+    const resumed = position >= this.forgottenUpTo;
     socket.tell({
       type: 'system.welcome',
       eventId: this.id('w'),
+      ...(resumed ? {} : { cursor: this.cursor(this.counter) }),
       data: {
         connectionId: this.id('c'),
         userId,
@@ -95,12 +97,23 @@ export class FakeChat extends FakeTalks {
         expiresAt: this.expiresAt(),
         unread: this.unread(userId),
         watchList: this.watchList(userId)
-          .filter((each) => Date.parse(each.changedAt) > since)
+          .filter((each) => !resumed || Date.parse(each.changedAt) > at - 60_000)
           .slice(0, 200),
       },
     });
-    if (resumed) for (const kept of stream.slice(at + 1)) socket.tell(this.render(kept, userId));
-    socket.tell({ type: 'system.caught_up', eventId: this.id('u'), data: {} });
+    if (resumed) {
+      for (const kept of stream) if (kept.id > position) socket.tell(this.render(kept, userId));
+    }
+    socket.tell({
+      type: 'system.caught_up',
+      eventId: this.id('u'),
+      cursor: this.cursor(this.counter),
+      data: {},
+    });
+  }
+
+  private cursor(position: number, at = Date.now()): string {
+    return `${position}@${at}`;
   }
 
   protected publish(type: string, talk: Talk | null, userIds: string[], data: unknown = null): void {
@@ -139,7 +152,7 @@ export class FakeChat extends FakeTalks {
       eventId,
       eventVersion: 1,
       occurredAt: at,
-      cursor: String(id),
+      cursor: this.cursor(id, Date.parse(at)),
       ...conversationId,
       data,
     });
@@ -184,7 +197,12 @@ export class FakeChat extends FakeTalks {
         settings: { readReceipts: true },
       };
     }
-    if (head === 'watch-list') return { items: this.watchList(userId), nextCursor: null };
+    if (head === 'watch-list') {
+      const [from, limit] = [Number(query.get('cursor') ?? 0), Number(query.get('limit'))];
+      const all = this.watchList(userId);
+      const nextCursor = from + limit < all.length ? String(from + limit) : null;
+      return { items: all.slice(from, from + limit), nextCursor };
+    }
     if (head === 'blocks') return this.block(userId, id, method === 'PUT');
     if (head !== 'conversations') throw new Refused(404, 'not_found');
     if (id === '' && method === 'POST') {
@@ -202,7 +220,8 @@ export class FakeChat extends FakeTalks {
       const items = talk.messages
         .filter((each) => each.changeSeq > after)
         .sort((a, b) => a.changeSeq - b.changeSeq);
-      return { items: items.slice(0, Number(query.get('limit'))), hasMore: false };
+      const limit = Number(query.get('limit'));
+      return { items: items.slice(0, limit), hasMore: items.length > limit };
     }
     if (messageId !== undefined) {
       return method === 'PATCH'

@@ -24,6 +24,26 @@ export function clientOf(
   return client;
 }
 
+/** A client on a browser where one person after the other signs in: whoever `who` says at the moment. */
+export function sharedClient(
+  server: FakeChat,
+  who: () => string,
+  more: Partial<ChatClientOptions> = {},
+): ChatClient {
+  return clientOf(server, who(), {
+    getToken: async () => `token-of-${who()}`,
+    fetch: ((...a: Parameters<typeof fetch>) => server.fetchAs(who())(...a)) as typeof fetch,
+    openSocket: (url, protocols) => server.openAs(who())(url, protocols),
+    ...more,
+  });
+}
+
+export const texts = (client: ChatClient, id: string): string[] =>
+  client
+    .conversation(id)
+    .getSnapshot()
+    .messages.map((each) => each.text);
+
 export const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
 
 /** Everything that waits for a while has been done. */

@@ -98,7 +98,7 @@ test('without what it could resume from it reads again what is shown, as lists',
   server.accepting = true;
   server.calls.length = 0;
   await pass(20_000);
-  expect(reasons).toEqual(['no_cursor']);
+  expect(reasons).toEqual(['cursor_unknown']);
   expect(ada.conversations.inbox.getSnapshot().items[0]?.unreadCount).toBe(2);
   const paths = server.calls.map((each) => each.path);
   expect(paths).toContain('/v1/conversations?folder=inbox&limit=50');

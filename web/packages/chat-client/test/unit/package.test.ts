@@ -1,23 +1,57 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { build } from 'esbuild';
-import { expect, test } from 'vitest';
-import { bundleForDemo, DEMO_BUNDLE } from '../../scripts/demo.mjs';
+import { expect, test, vi } from 'vitest';
+import { bundle, bundleForDemo, DEMO_BUNDLE, INTERNAL } from '../../scripts/bundle.mjs';
+import { FakeChat } from '../support/fake.js';
 
 const file = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
 test('the whole of it is at most 12 KB compressed', async () => {
-  const { outputFiles } = await build({
-    entryPoints: [file('src/index.ts')],
-    bundle: true,
-    minify: true,
-    format: 'esm',
-    target: 'es2022',
-    write: false,
+  expect(gzipSync(await bundle(), { level: 9 }).length).toBeLessThanOrEqual(12 * 1024);
+});
+
+test('no name that is shortened in the bundle is one that others use', () => {
+  const shared = ['types', 'state', 'problem'].map((each) => readFileSync(file(`src/${each}.ts`), 'utf8'));
+  const declared = new Set(
+    [...shared.join('\n').matchAll(/^\s*(?:readonly )?(\w+)\??: /gm)].map((each) => each[1]),
+  );
+  expect(INTERNAL.filter((each) => declared.has(each))).toEqual([]);
+});
+
+test('the bundle does what its source does', async () => {
+  const server = new FakeChat();
+  const code = `data:text/javascript,${encodeURIComponent(await bundle())}`;
+  const { ChatClient } = (await import(code)) as typeof import('../../src/index.js');
+  const { id } = server.start('bob', 'ada', 'hello').conversation;
+  const ada = new ChatClient({
+    baseUrl: 'http://chat.test',
+    getToken: async () => 'token',
+    fetch: server.fetchAs('ada'),
+    openSocket: server.openAs('ada'),
   });
-  const [bundle] = outputFiles;
-  expect(gzipSync(bundle?.contents ?? '', { level: 9 }).length).toBeLessThanOrEqual(12 * 1024);
+  const talk = ada.conversation(id);
+  const shown = () =>
+    talk.getSnapshot().messages.map(({ text, status, mine }) => `${text}: ${mine ? status : 'theirs'}`);
+  ada.connect();
+  await vi.waitFor(() => expect(ada.state.getSnapshot().phase).toBe('live'));
+  await Promise.all(Object.values(ada.conversations).map((each) => each.load()));
+  expect(ada.unread.getSnapshot()).toEqual({ messages: 1, conversations: 1, requests: 1 });
+  await talk.load();
+  await talk.accept();
+  talk.send('and hello');
+  await vi.waitFor(() => expect(shown()).toEqual(['hello: theirs', 'and hello: sent']));
+  await talk.setArchived(true);
+  server.cut('ada');
+  server.send('bob', id, 'how are you?');
+  await vi.waitFor(() => expect(shown()).toHaveLength(3), 10_000);
+  expect(ada.conversations.inbox.getSnapshot().items.map((each) => each.lastMessage?.text)).toEqual([
+    'how are you?',
+  ]);
+  talk.markRead();
+  expect(ada.unread.getSnapshot().messages).toBe(0);
+  await ada.signOut();
+  expect(shown()).toEqual([]);
 });
 
 test('it depends on nothing at run time', () => {
