@@ -43,13 +43,14 @@ export class IndexedDbStorage implements OutboxStorage {
   async load(userId: string): Promise<Outgoing[]> {
     const locks = this.#locks;
     if (locks === undefined) return this.#take(userId, new Set());
-    this.#held ??= new Promise((held) => {
-      void locks.request(DATABASE + this.#page, () => {
+    this.#held ??= new Promise((held, failed) => {
+      const untilReleased = () => {
         held();
         return new Promise<void>((done) => {
           this.#letGo = done;
         });
-      });
+      };
+      locks.request(DATABASE + this.#page, untilReleased).catch(failed);
     });
     await this.#held;
     // One page at a time: of two that open together, one takes all.

@@ -1,7 +1,7 @@
 import 'fake-indexeddb/auto';
 import { IDBFactory } from 'fake-indexeddb';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { type ChatClient, IndexedDbStorage } from '../../src/index.js';
+import { type ChatClient, IndexedDbStorage, type Outgoing } from '../../src/index.js';
 import { FakeChat } from '../support/fake.js';
 import { clientOf, clients, live, pass } from '../support/people.js';
 
@@ -25,6 +25,7 @@ beforeEach(async () => {
 });
 afterEach(() => {
   for (const client of clients.splice(0)) client.disconnect();
+  vi.unstubAllGlobals();
   vi.useRealTimers();
 });
 
@@ -36,6 +37,36 @@ const shown = (client = ada) =>
     .map((each) => `${each.text}: ${each.status}`);
 const sends = () => server.calls.filter((each) => each.method === 'POST' && each.path.endsWith('/messages'));
 const stored = () => server.talks.get(id)?.messages.filter((each) => each.senderId === 'ada') ?? [];
+
+/** Time passes, and IndexedDB has answered. */
+async function real(ms: number): Promise<void> {
+  for (let n = 0; n < 40; n += 1) await new Promise((resolve) => setImmediate(resolve));
+  await pass(ms);
+  for (let n = 0; n < 40; n += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** The browser's Web Locks, as far as they are used: exclusive, in order. */
+class FakeLocks {
+  readonly #last = new Map<string, Promise<unknown>>();
+  readonly #held = new Set<string>();
+
+  request = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
+    const before = this.#last.get(name);
+    const own = (async () => {
+      await before?.catch(() => undefined);
+      this.#held.add(name);
+      try {
+        return await work();
+      } finally {
+        this.#held.delete(name);
+      }
+    })();
+    this.#last.set(name, own);
+    return own;
+  };
+
+  query = async () => ({ held: [...this.#held].map((name) => ({ name })) });
+}
 
 test('a message is shown at once, keeps its key, is sent, and read', async () => {
   server.latency = () => 100;
@@ -124,11 +155,6 @@ test('at most a hundred wait, and none for longer than a day', async () => {
 
 test('what a page left unsent the next one sends, in order and under the same keys', async () => {
   const factory = new IDBFactory();
-  const real = async (ms: number) => {
-    for (let n = 0; n < 40; n += 1) await new Promise((resolve) => setImmediate(resolve));
-    await pass(ms);
-    for (let n = 0; n < 40; n += 1) await new Promise((resolve) => setImmediate(resolve));
-  };
   const before = clientOf(server, 'ada', { storage: new IndexedDbStorage(factory) });
   await live(before);
   server.fault = () => 'network';
@@ -147,6 +173,81 @@ test('what a page left unsent the next one sends, in order and under the same ke
     ['one', 'two', 'three'].map((text, n) => [text, keys[n]]),
   );
   expect(await new IndexedDbStorage(factory).load('ada')).toEqual([]);
+});
+
+test('what one open page sends no other one does; once it has ended, one of the others does', async () => {
+  vi.stubGlobal('navigator', { locks: new FakeLocks() });
+  const factory = new IDBFactory();
+  const page = () => clientOf(server, 'ada', { storage: new IndexedDbStorage(factory) });
+  const first = page();
+  await live(first);
+  await real(10);
+  let isRefused = true;
+  server.fault = ({ path }) => (isRefused && path.endsWith('/messages') ? 'network' : undefined);
+  const keys = ['one', 'two'].map((text) => first.conversation(id).send(text));
+  await real(100);
+  const [second, third] = [page(), page()];
+  second.connect();
+  third.connect();
+  await real(5_000);
+  expect([shown(first).length, shown(second), shown(third)]).toEqual([2, [], []]);
+  first.disconnect();
+  second.disconnect();
+  third.disconnect();
+  isRefused = false;
+  server.calls.length = 0;
+  const [fourth, fifth] = [page(), page()];
+  fourth.connect();
+  fifth.connect();
+  await real(20_000);
+  expect(stored().map((each) => each.clientMessageId)).toEqual(keys);
+  expect(sends()).toHaveLength(2);
+  expect(await new IndexedDbStorage(factory).load('ada')).toEqual([]);
+});
+
+test('what was sent before the welcome is not kept, and does not come back with the next page', async () => {
+  const factory = new IDBFactory();
+  const page = clientOf(server, 'ada', {
+    storage: new IndexedDbStorage(factory),
+    openSocket: (url, protocols) => {
+      server.latency = () => 500;
+      const socket = server.openAs('ada')(url, protocols);
+      server.latency = () => 0;
+      return socket;
+    },
+  });
+  page.connect();
+  page.conversation(id).send('early');
+  await real(100);
+  expect(stored().map((each) => each.text)).toEqual(['early']);
+  await real(1_000);
+  expect(page.state.getSnapshot().phase).toBe('live');
+  expect(await new IndexedDbStorage(factory).load('ada')).toEqual([]);
+});
+
+test('what is given up while the kept ones are being read does not come back with them', async () => {
+  let answer: (items: Outgoing[]) => void = () => undefined;
+  const kept: Outgoing[] = [];
+  const page = clientOf(server, 'ada', {
+    storage: {
+      load: () =>
+        new Promise((resolve) => {
+          answer = resolve;
+        }),
+      put: async (_, item) => void kept.push(item),
+      remove: async () => undefined,
+      clear: async () => undefined,
+    },
+  });
+  await live(page);
+  server.fault = () => 'network';
+  const key = page.conversation(id).send('no, better not');
+  await pass(100);
+  page.conversation(id).discard(key);
+  answer(kept);
+  server.fault = null;
+  await pass(5_000);
+  expect([shown(page), stored()]).toEqual([[], []]);
 });
 
 test('signing out wipes what is kept and what is held', async () => {
