@@ -1,6 +1,6 @@
 // One side of the demo: a person, their list, the conversation they look at.
 
-import { ChatProblem } from './chat-client.js';
+import { ChatProblem, UnauthorizedError } from './chat-client.js';
 import { h, icon, iconButton, setText } from './dom.js';
 import { roleName } from './format.js';
 import { Session } from './session.js';
@@ -202,9 +202,12 @@ export class Pane {
   }
 
   async attempt(promise) {
+    const { session } = this;
     try {
       await promise;
     } catch (problem) {
+      // The banner says that the session has ended; and what the person of before asked for is nobody's.
+      if (problem instanceof UnauthorizedError || session !== this.session) return;
       if (!(problem instanceof ChatProblem)) throw problem;
       clearTimeout(this.problemTimer);
       const close = () => {

@@ -45,12 +45,12 @@ export class Session {
     await this.chat.conversation(id).loadOlder();
   }
 
-  /** Show a message at once and bring it there, with the same key however often it takes. */
-  async send(id, text) {
+  /** Show a message at once and bring it there, with the same key however often it takes. Throws ChatProblem. */
+  send(id, text) {
     this.chat.conversation(id).send(text);
   }
 
-  async retry(id, key) {
+  retry(id, key) {
     this.chat.conversation(id).retry(key);
   }
 

@@ -15,14 +15,20 @@ export class ThreadView {
     this.store = store;
     const openId = () => store.openId;
     this.messages = new MessagesView(store, {
-      retry: (key) => attempt(session.retry(openId(), key)),
+      retry: (key) => session.retry(openId(), key),
       discard: (key) => session.discard(openId(), key),
       older: () => openId() && attempt(session.loadOlder(openId())),
       seen: () => this.markSeen(),
     });
     this.foot = new FootView(store, {
       send: (text) => {
-        attempt(session.send(openId(), text));
+        try {
+          session.send(openId(), text);
+          return true;
+        } catch (problem) {
+          attempt(Promise.reject(problem));
+          return false; // too many wait: it stays in the composer
+        }
       },
       answer: (verb) => attempt(session.answer(openId(), verb)),
       unblock: (user) => attempt(session.setBlocked(user, false)),
