@@ -21,7 +21,7 @@ async def read_body(request: web.BaseRequest, limit: int) -> bytes:
     if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
         raise problems.failure(Reason.UNSUPPORTED_MEDIA_TYPE)
     if (request.content_length or 0) > limit:
-        raise problems.failure(Reason.PAYLOAD_TOO_LARGE)
+        raise _too_large(limit)
     if not request.can_read_body:
         return b""
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
@@ -32,12 +32,18 @@ async def read_body(request: web.BaseRequest, limit: int) -> bytes:
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > limit:
-                    raise problems.failure(Reason.PAYLOAD_TOO_LARGE)
+                    raise _too_large(limit)
     except TimeoutError:
         raise problems.failure(Reason.UNAVAILABLE, detail="The body did not arrive in time.") from None
     except (HttpProcessingError, web.RequestPayloadError):
         raise problems.invalid("", "framing", "is not framed as HTTP has it") from None
     return bytes(body)
+
+
+def _too_large(limit: int) -> problems.ProblemError:
+    return problems.failure(
+        Reason.PAYLOAD_TOO_LARGE, detail=f"A request body may have at most {limit} bytes."
+    )
 
 
 def require_json(request: web.BaseRequest) -> None:

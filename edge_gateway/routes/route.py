@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from edge_gateway import bodies, problems
+from edge_gateway import bodies
 from edge_gateway.bodies import Fields
 from edge_gateway.clients import Backends, budget
 from edge_gateway.cursors import CursorSigner
@@ -19,11 +19,9 @@ from edge_gateway.http.front import Endpoint
 from edge_gateway.http.reading import read_body, require_json
 from edge_gateway.profiles import Profiles
 from edge_gateway.rates import Rates
-from edge_gateway.tokens.audit import note_impersonation
-from edge_gateway.tokens.jwks import KeysUnavailableError
-from edge_gateway.tokens.verifier import Principal, TokenRejectedError, TokenVerifier
+from edge_gateway.tokens.guard import admit, authenticate
+from edge_gateway.tokens.verifier import Principal, TokenVerifier
 from edge_gateway.views import Json
-from servicekit.errors import Reason
 from servicekit.identity import ActingUser
 
 
@@ -116,10 +114,7 @@ def _endpoint(route: Route, services: Services, verifier: TokenVerifier, timeout
     async def answer(exchange: Exchange, path: dict[str, str]) -> web.StreamResponse:
         request = exchange.request
         principal = await authenticate(verifier, bearer(request.headers.get("Authorization")))
-        forbidden = principal.read_only and route.writes
-        note_impersonation(principal, f"{route.method} {route.template}", refused=forbidden)
-        if forbidden:
-            raise problems.failure(Reason.FORBIDDEN)
+        admit(principal, f"{route.method} {route.template}", writes=route.writes)
         await services.rates.require(principal.user.user_id, route.rate, exchange.headers)
         body = await _body(route, request, services.max_body_bytes) if route.writes else {}
         # Not before the body is here: a slow upload has a time of its own.
@@ -133,16 +128,6 @@ def _endpoint(route: Route, services: Services, verifier: TokenVerifier, timeout
         return exchange.json(result.status, result.body)
 
     return answer
-
-
-async def authenticate(verifier: TokenVerifier, token: str) -> Principal:
-    """Who calls. Raises the one 401 for whatever is wrong with a token, and 503 while no keys can be had."""
-    try:
-        return await verifier.verify(token)
-    except TokenRejectedError:
-        raise problems.failure(Reason.UNAUTHENTICATED) from None
-    except KeysUnavailableError:
-        raise problems.failure(Reason.UNAVAILABLE) from None
 
 
 async def _body(route: Route, request: web.BaseRequest, limit: int) -> dict[str, Any]:

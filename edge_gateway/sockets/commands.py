@@ -9,9 +9,8 @@ from edge_gateway.clients import Backends, budget
 from edge_gateway.sockets import frames
 from edge_gateway.sockets.codes import Close
 from edge_gateway.sockets.session import Session
-from edge_gateway.tokens.audit import note_impersonation
-from edge_gateway.tokens.jwks import KeysUnavailableError
-from edge_gateway.tokens.verifier import TokenRejectedError, TokenVerifier
+from edge_gateway.tokens.guard import admit, authenticate
+from edge_gateway.tokens.verifier import TokenVerifier
 from edge_gateway.views import Json
 from servicekit import telemetry
 from servicekit.errors import ChatError, Reason
@@ -59,19 +58,13 @@ class Commands:
                 return await self._refresh(session, refresh)
 
     async def _read(self, session: Session, mark: frames.ReadReceipt) -> None:
-        note_impersonation(session.principal, "ws read.receipt", refused=True)
-        if session.principal.read_only:
-            raise problems.failure(Reason.FORBIDDEN)
+        admit(session.principal, "ws read.receipt", writes=True)
         with budget(self._timeout_s), telemetry.tracer().start_as_current_span("ws read.receipt"):
             await self._backends.mark_read(session.principal.user, mark.conversation_id, mark.last_read_seq)
 
     async def _refresh(self, session: Session, refresh: frames.AuthRefresh) -> Json | None:
-        try:
-            principal = await self._verifier.verify(refresh.token)
-        except TokenRejectedError:
-            raise problems.failure(Reason.UNAUTHENTICATED) from None
-        except KeysUnavailableError:
-            raise problems.failure(Reason.UNAVAILABLE) from None
+        principal = await authenticate(self._verifier, refresh.token)
+        admit(principal, "ws auth.refresh", writes=False)
         if principal.user.user_id != session.user_id:
             session.end(Close.INVALID_TOKEN)
             return None

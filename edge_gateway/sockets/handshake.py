@@ -40,7 +40,7 @@ from edge_gateway.sockets.leases import Leases
 from edge_gateway.sockets.session import Session
 from edge_gateway.sockets.socket import Limits, Listener, Socket
 from edge_gateway.sockets.streams import Missed, Streams, TooFarBehindError
-from edge_gateway.tokens.audit import note_impersonation
+from edge_gateway.tokens.guard import admit
 from edge_gateway.tokens.jwks import KeysUnavailableError
 from edge_gateway.tokens.verifier import Principal, TokenRejectedError, TokenVerifier
 from servicekit.clock import Clock
@@ -127,7 +127,7 @@ class Handshake:
                 return await self._turn_away(exchange, asked, code)
             except KeysUnavailableError:
                 raise problems.failure(Reason.UNAVAILABLE) from None
-            note_impersonation(principal, "GET /ws/chat", refused=False)
+            admit(principal, "GET /ws/chat", writes=False)
             await self._rates.require(principal.user.user_id, "connect", exchange.headers)
             upgraded = await self._let_in(exchange, asked, principal)
             outcome = "accepted"
@@ -266,6 +266,10 @@ class _Nobody:
 
     def on_text(self, payload: bytes) -> None:
         """Nothing is taken from it."""
+
+    def on_control(self) -> bool:
+        """Nothing is answered to it."""
+        return False
 
     def on_closing(self) -> None:
         """Nothing depends on it."""

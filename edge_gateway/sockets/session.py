@@ -185,10 +185,7 @@ class Session:
 
         One too many is refused unread; who has been refused as often as may be said at once is closed.
         """
-        if self._pace is not None and (wait_ms := self._pace.take(time.monotonic())):
-            if self._patience is not None and self._patience.take(time.monotonic()):
-                self.end(Close.FLOODING)
-                return
+        if wait_ms := self._paced():
             wrong = problems.problem(Reason.RATE_LIMITED, retry_after_ms=wait_ms)
             self.say(frames.error(None, wrong, str(new_id())))
             return
@@ -197,6 +194,20 @@ class Session:
             self._socket.pause(True)
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
+
+    def on_control(self) -> bool:
+        """A ping or a pong: they count as frames do."""
+        return not self._paced()
+
+    def _paced(self) -> int:
+        """0 when one more frame may come now, else how many milliseconds too early it is."""
+        if self._pace is None or self._patience is None:
+            return 0
+        now = time.monotonic()
+        wait_ms = self._pace.take(now)
+        if wait_ms and self._patience.take(now):
+            self.end(Close.FLOODING)
+        return wait_ms
 
     def on_closing(self) -> None:
         """The socket takes and gives nothing any more."""

@@ -40,6 +40,9 @@ class Listener(Protocol):
 
     def on_text(self, payload: bytes) -> None: ...
 
+    def on_control(self) -> bool:
+        """A ping or a pong came. Whether a ping is to be answered."""
+
     def on_closing(self) -> None:
         """Nothing is delivered from now on, in either direction."""
 
@@ -166,8 +169,9 @@ class Socket:
             return
         elif opcode is wire.Opcode.TEXT:
             self._listener.on_text(payload)
-        elif opcode is wire.Opcode.PING:
-            self.write(wire.control_frame(wire.Opcode.PONG, payload))
+        elif opcode in (wire.Opcode.PING, wire.Opcode.PONG):
+            if self._listener.on_control() and opcode is wire.Opcode.PING:
+                self.write(wire.control_frame(wire.Opcode.PONG, payload))
         elif opcode is wire.Opcode.BINARY:
             self.close(Close.PROTOCOL_ERROR)
 

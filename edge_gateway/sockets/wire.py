@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from enum import IntEnum
 
 MAX_CONTROL = 125
+MAX_FRAGMENTS = 64
+"""Of one message, empty ones too: thousands of tiny ones would cost far more than their bytes."""
 
 
 class Opcode(IntEnum):
@@ -61,13 +63,14 @@ def _frame(first: int, payload: bytes) -> bytes:
 class Reader:
     """Puts a client's bytes together to messages of at most `max_message` bytes."""
 
-    __slots__ = ("_buffer", "_fragments", "_max_message", "_opcode", "_size")
+    __slots__ = ("_buffer", "_count", "_fragments", "_max_message", "_opcode", "_size")
 
     def __init__(self, max_message: int) -> None:
         self._max_message = max_message
         self._buffer = b""
         self._fragments: list[bytes] = []
         self._size = 0
+        self._count = 0
         self._opcode = Opcode.CONTINUATION  # no message begun
 
     def feed(self, data: bytes) -> Iterator[tuple[Opcode, bytes]]:
@@ -119,6 +122,9 @@ class Reader:
         elif not final:
             self._opcode = opcode
         if not final:
+            self._count += 1
+            if self._count >= MAX_FRAGMENTS:
+                raise WireError("too many fragments")
             if payload:
                 self._fragments.append(payload)
                 self._size += len(payload)
@@ -126,7 +132,7 @@ class Reader:
         if self._fragments:
             payload = b"".join((*self._fragments, payload))
             self._fragments = []
-        self._size, self._opcode = 0, Opcode.CONTINUATION
+        self._size, self._count, self._opcode = 0, 0, Opcode.CONTINUATION
         return opcode, payload
 
 

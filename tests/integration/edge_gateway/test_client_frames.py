@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from splits.chat.message.v1 import service_pb2 as message_rpc
+from structlog.testing import capture_logs
 
 from servicekit.errors import ChatError, Reason
 from tests.support import contract
@@ -71,6 +72,18 @@ async def test_an_impersonators_read_mark_is_refused(edge: Edge) -> None:
     raw = await enter(edge, user, token=edge.issuer.token(user, act={"sub": "support"}))
     await say(raw, type="read.receipt", id="r", conversationId=WHERE, lastReadSeq=1)
     assert (await raw.json())["problem"]["code"] == "forbidden"
+
+
+async def test_all_that_an_impersonator_does_on_a_socket_is_in_the_audit_trail(edge: Edge) -> None:
+    user = somebody()
+    token = edge.issuer.token(user, act={"sub": "support"})
+    with capture_logs() as logs:
+        raw = await enter(edge, user, token=token)
+        await say(raw, type="auth.refresh", id="a", token=token)
+        await say(raw, type="read.receipt", id="r", conversationId=WHERE, lastReadSeq=1)
+        assert [(await raw.json())["replyTo"] for _ in range(2)] == ["a", "r"]
+    trail = [(each["what"], each["refused"]) for each in logs if each["event"] == "impersonated"]
+    assert trail == [("GET /ws/chat", False), ("ws auth.refresh", False), ("ws read.receipt", True)]
 
 
 async def test_a_socket_ends_with_its_token_unless_a_fresh_one_comes(edge: Edge) -> None:

@@ -25,6 +25,7 @@ BROKEN = {
     "an unknown kind": frame(b"x", opcode=5),
     "a continuation of nothing": frame(b"x", opcode=0),
     "a long ping": frame(b"x" * 126, opcode=9),
+    "empty fragments without end": frame(b"", first=0x01) + frame(b"", first=0x00) * 100,
     "fragments without end": frame(b"x" * 16_000, first=0x01) + frame(b"x" * 16_000, first=0x00),
 }
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 
 import orjson
+import pytest
 import pytest_asyncio
 from aiohttp import ClientSession
 
@@ -17,7 +18,7 @@ from tests.support.issuer import Issuer
 from tests.support.keys import Keys
 from tests.support.proxy import proxy_to
 from tests.support.rawsocket import frame
-from tests.support.sockets import WHERE, connect, enter, somebody
+from tests.support.sockets import WHERE, connect, enter, say, somebody
 
 SEND = f"/v1/conversations/{WHERE}/messages"
 
@@ -125,3 +126,11 @@ async def test_who_floods_a_socket_is_refused_frame_by_frame_and_then_closed(edg
     assert await raw.close_code() == 4004
     other.send(ping)
     assert (await other.json())["problem"]["code"] == "validation_failed"
+
+
+@pytest.mark.parametrize("opcode", [9, 10], ids=["pings", "pongs"])
+async def test_who_floods_a_socket_without_a_word_is_closed_too(edge: Edge, opcode: int) -> None:
+    raw = await enter(edge, somebody())
+    raw.send(frame(b"x", opcode=opcode) * 6)
+    await say(raw, type="message.send")
+    assert await raw.close_code() == 4004

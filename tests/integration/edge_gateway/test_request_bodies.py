@@ -92,3 +92,22 @@ async def test_a_client_that_asks_first_is_told_to_go_on(edge: Edge) -> None:
     )
     assert (await say_raw(edge, head.format(10).encode())).startswith(b"HTTP/1.1 100 Continue")
     assert b" 413 " in (await say_raw(edge, head.format(70_000).encode())).split(b"\r\n")[0]
+
+
+async def test_64_kib_are_a_body_and_one_byte_more_is_told_how_many_may_be(
+    http: ClientSession, edge: Edge
+) -> None:
+    def body(size: int) -> bytes:
+        return b'{"text":"' + b"x" * (size - len(b'{"text":""}')) + b'"}'
+
+    async def pieces(data: bytes) -> AsyncIterator[bytes]:
+        for at in range(0, len(data), 10_000):
+            yield data[at : at + 10_000]
+
+    headers = {"Content-Type": "application/json"}
+    for size, status in ((64 * 1024, 400), (64 * 1024 + 1, 413)):
+        for data in (body(size), pieces(body(size))):
+            reply = await ask(http, edge, "POST", MESSAGES, headers=headers, data=data)
+            assert problem(reply)[0] == status
+            if status == 413:
+                assert reply.body["detail"] == "A request body may have at most 65536 bytes."
