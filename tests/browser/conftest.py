@@ -28,7 +28,7 @@ ARGUMENTS = [
 # Chromium itself logs every request that fails. These do on purpose: a send to somebody who blocked, and all
 # that is tried without a network.
 EXPECTED_ON_CONSOLE = re.compile("Failed to load resource: .* status of 403|.*net::ERR_INTERNET_DISCONNECTED")
-LIMIT_MS = 30_000
+LIMIT_MS = 60_000
 
 OpenPage = Callable[..., Awaitable[Page]]
 

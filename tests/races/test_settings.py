@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 from uuid import UUID
@@ -12,10 +13,11 @@ from uuid import UUID
 from splits.chat.message.v1 import message_pb2 as pb
 
 from conversation_svc import store
-from servicekit.db import Query
+from conversation_svc.domain import Situation
+from servicekit.db import Executor, Query
 from tests.support.conversation_svc import ConversationService, new_person
 from tests.support.message_svc import MessageService
-from tests.support.races import ROUNDS, ROUNDS_TO_CATCH, Aim, at_last
+from tests.support.races import ROUNDS, Aim, at_last
 
 TOGGLES = ROUNDS // 5
 
@@ -31,10 +33,18 @@ async def race_hiding(
     return rounds
 
 
+@dataclass
+class Gap:
+    """Holds a creation between what it read and its commit, until the change was answered."""
+
+    has_read: asyncio.Event = field(default_factory=asyncio.Event)
+    may_commit: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 async def _hides(
-    accepting: bool, conversations: ConversationService, messages: MessageService, aim: Aim
+    accepting: bool, conversations: ConversationService, messages: MessageService, aim: Aim | Gap
 ) -> bool:
-    """One round: the change strikes at some step of the other call."""
+    """One round: the change strikes at some step of the other call, or in its gap."""
     ada, bob = new_person(), new_person("candidate")
     await conversations.meet(bob)
 
@@ -45,34 +55,54 @@ async def _hides(
         await at_last(lambda: conversations.accept(bob, conversation))
         return conversation
 
+    async def hide() -> None:
+        await at_last(lambda: conversations.update_settings(bob, read_receipts=False))
+
     running = asyncio.ensure_future(accept(await start()) if accepting else start())
-    for _ in range(aim.steps()):
-        await asyncio.sleep(0)
-    await at_last(lambda: conversations.update_settings(bob, read_receipts=False))
-    aim.learn(change_came_first=not running.done())
+    if isinstance(aim, Gap):
+        async with asyncio.timeout(60):
+            await aim.has_read.wait()
+        try:
+            await hide()
+        finally:
+            aim.may_commit.set()
+    else:
+        for _ in range(aim.steps()):
+            await asyncio.sleep(0)
+        await hide()
+        aim.learn(change_came_first=not running.done())
     raw = await messages.pool.fetchval("SELECT snapshot FROM gate WHERE id = $1", UUID(await running))
     hidden = [member.user_id for member in pb.Gate.FromString(raw).members if member.receipts_hidden]
     return hidden == [bob.user_id]
 
 
 @contextmanager
-def creations_that_do_not_share_the_settings() -> Iterator[None]:
+def creations_that_do_not_share_the_settings() -> Iterator[Gap]:
     """A deliberately broken build: a creation does not keep the settings of its people as they are.
 
-    And takes its time between reading them and writing, so that a fast machine meets the gap too.
+    And waits in the gap until it is let on, so that the change meets it on every machine.
     """
     harmless = Query("share_settings", "SELECT count(*) FROM unnest($1::bigint[])")
-    whole = store.add_conversation
+    add, get = store.add_conversation, store.get_situations
+    gap, added = Gap(), list[UUID]()
 
-    async def slowly(*arguments: Any) -> None:
-        await asyncio.sleep(0.01)
-        await whole(*arguments)
+    async def add_conversation(conn: Executor, new: Situation, *arguments: Any) -> None:
+        await add(conn, new, *arguments)
+        added.append(new.conversation.id)
+
+    async def get_situations(conn: Executor, ids: Sequence[UUID]) -> list[Situation]:
+        found = await get(conn, ids)
+        if added and list(ids) == added and not gap.has_read.is_set():
+            gap.has_read.set()
+            await gap.may_commit.wait()
+        return found
 
     with (
         patch.dict(store.q._queries, {"share_settings": harmless}),
-        patch.object(store, "add_conversation", slowly),
+        patch.object(store, "add_conversation", add_conversation),
+        patch.object(store, "get_situations", get_situations),
     ):
-        yield
+        yield gap
 
 
 async def test_a_conversation_that_begins_meanwhile_begins_hidden(
@@ -90,5 +120,5 @@ async def test_a_conversation_that_is_accepted_meanwhile_is_hidden(
 async def test_the_check_catches_a_creation_that_does_not_share_the_settings(
     conversations: ConversationService, messages: MessageService
 ) -> None:
-    with creations_that_do_not_share_the_settings():
-        assert await race_hiding(False, conversations, messages, ROUNDS_TO_CATCH) < ROUNDS_TO_CATCH
+    with creations_that_do_not_share_the_settings() as gap:
+        assert not await _hides(False, conversations, messages, gap)

@@ -18,6 +18,7 @@ from message_svc.settings import MessageSettings
 from servicekit.grpc_client import ServiceClient
 from servicekit.identity import ActingUser, Signer, write_keys
 from tests.support.backing import MakeDatabase, TestDatabase
+from tests.support.waiting import eventually
 
 CALLERS = {
     "edge_gateway": "edge",
@@ -116,6 +117,15 @@ class MessageService:
         return await client.call(
             client.stub.MarkRead, request, timeout=TIMEOUT, acting=ActingUser(user_id, "recruiter")
         )
+
+    async def all_told(self) -> None:
+        """Returns once what was done before is published: who listens from now on hears what comes."""
+
+        async def owed() -> int:
+            count: int = await self.pool.fetchval("SELECT count(*) FROM outbox_realtime")
+            return count
+
+        await eventually(owed, until=lambda count: count == 0)
 
     async def close(self) -> None:
         """Stops the service and its clients."""

@@ -19,7 +19,6 @@ from tests.support.waiting import eventually
 
 UNDELIVERABLE = message_pb2.REFUSAL_REASON_UNDELIVERABLE
 QUICK: dict[str, Any] = {
-    "message_svc_timeout_seconds": 1.0,
     "push_owed_after_seconds": 0.2,
     "push_sweep_seconds": 0.1,
     "reconcile_seconds": 0.3,

@@ -77,7 +77,8 @@ class Aim:
     def learn(self, *, change_came_first: bool) -> None:
         """Later next time when the change came first, earlier when it came too late."""
         if change_came_first:
-            self._middle = min(2000.0, self._middle * 1.25 + 1)
+            # The bound is seconds: however slow the writers' way is, the aim gets there.
+            self._middle = min(50_000.0, self._middle * 1.25 + 1)
         else:
             self._middle *= 0.8
 

@@ -11,7 +11,7 @@ _T = TypeVar("_T")
 
 
 async def eventually(
-    probe: Callable[[], Awaitable[_T]], *, until: Callable[[_T], bool] = bool, within: float = 30.0
+    probe: Callable[[], Awaitable[_T]], *, until: Callable[[_T], bool] = bool, within: float = 60.0
 ) -> _T:
     """Calls `probe` until `until` holds of its result, and returns that; gives up after `within` seconds."""
     deadline = time.monotonic() + within

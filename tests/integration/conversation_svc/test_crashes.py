@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,13 +15,13 @@ import asyncpg
 from splits.chat.conversation.v1 import service_pb2 as rpc
 from splits.chat.conversation.v1 import service_pb2_grpc
 
+from deploy.local.ports import free_port
 from servicekit.grpc_client import ServiceClient
 from servicekit.identity import Signer
 from tests.support.backing import MakeDatabase
 from tests.support.conversation_svc import (
     new_person,
     run_conversation_service,
-    told,
     told_at_last,
 )
 from tests.support.message_svc import MessageService
@@ -40,8 +39,7 @@ async def serving_process(
     database_url: str, redis_url: str, amqp_url: str, keys: Path, peer: Proxy
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, ServiceClient[Stub]]]:
     """`python -m conversation_svc serve`, and a client of the edge."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "conversation_svc", "serve"),
         env={
@@ -110,7 +108,8 @@ async def test_a_process_killed_between_its_commit_and_the_push_leaves_nothing_u
 
     # Dead: rita can still write, nobody was told anything.
     assert (await messages.send(rita.user_id, conversation, "between")).HasField("stored")
-    assert [entry.type for entry in (await told(redis_url, cora))[len(heard) :]] == ["message.created"]
+    entries = await told_at_last(redis_url, cora, len(heard) + 1)
+    assert [entry.type for entry in entries[len(heard) :]] == ["message.created"]
 
     async with run_conversation_service(
         make_database, redis_url, amqp_url, key_folder, messages.target, database=database, **QUICK

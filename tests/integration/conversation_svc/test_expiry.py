@@ -197,7 +197,6 @@ async def test_an_end_while_message_svc_is_away_is_told_once_it_is_enforced(
             amqp_url,
             key_folder,
             peer.url.removeprefix("tcp://"),
-            message_svc_timeout_seconds=1.0,
             **QUICK,
         ) as service,
     ):

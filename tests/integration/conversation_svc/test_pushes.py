@@ -16,7 +16,6 @@ from tests.support.conversation_svc import (
     ConversationService,
     new_person,
     run_conversation_service,
-    told,
     told_at_last,
 )
 from tests.support.message_svc import MessageService
@@ -37,7 +36,7 @@ async def test_a_block_while_message_svc_is_away_is_kept_but_neither_acknowledge
         await unavailable(quick.block(cora, rita))  # a repeat does not take the commit for the deed
         assert await owed(quick, conversation) == 1
         assert (await messages.send(rita.user_id, conversation, "between")).HasField("stored")
-        entries = await told(redis_url, cora)
+        entries = await told_at_last(redis_url, cora, heard + 1)
         assert [entry.type for entry in entries[heard:]] == ["message.created"]
 
     await pushed(quick, conversation)

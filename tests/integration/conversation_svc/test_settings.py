@@ -171,7 +171,6 @@ async def behind(
         amqp_url,
         key_folder,
         peer.url.removeprefix("tcp://"),
-        message_svc_timeout_seconds=1.0,
         push_owed_after_seconds=0.2,
         push_sweep_seconds=0.1,
     ) as service:

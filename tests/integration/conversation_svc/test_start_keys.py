@@ -129,7 +129,6 @@ async def test_a_start_that_was_cut_off_is_completed_under_its_key_and_forgotten
             amqp_url,
             key_folder,
             peer.url.removeprefix("tcp://"),
-            message_svc_timeout_seconds=1.0,
         ) as service,
     ):
         rita, cora, cleo, carl = await met(service, 3)

@@ -60,7 +60,7 @@ def _ledgers(place: Path) -> list[Path]:
 
 async def recorded(place: Path, server: str) -> None:
     """Waits until the run has started a process of that name."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while f'"name": "{server}"' not in "".join(file.read_text() for file in _ledgers(place)):
             await asyncio.sleep(0.01)
 

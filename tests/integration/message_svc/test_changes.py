@@ -154,6 +154,7 @@ async def test_no_publish_of_a_body_begins_after_its_redaction_was_answered(
 ) -> None:
     ada, bob = new_people(2)
     conversation, _ = await opened(service, ada, bob)
+    await service.all_told()
     async with frames_of(redis_url, bob) as to_bob:
         # A process that dies between its commit and the publish: the relay is left with the event.
         monkeypatch.setattr(service.app.outbox, "publish_soon", lambda **_: None)
@@ -211,6 +212,7 @@ async def test_links_are_inert_until_the_request_is_accepted_and_then_change_the
     conversation = new_conversation_id()
     pending = (await service.open(request_gate(conversation, 1, ada, bob), ada, LINK)).message
     assert list(pending.links) == []
+    await service.all_told()
     async with frames_of(redis_url, bob) as to_bob:
         await service.apply(active_gate(conversation, 2, [ada, bob]))
         (frame,) = await to_bob.until(1)
@@ -257,6 +259,7 @@ async def test_flags_changed_elsewhere_reach_ones_own_devices_only(
 ) -> None:
     ada, bob = new_people(2)
     conversation, _ = await opened(service, ada, bob)
+    await service.all_told()
     async with frames_of(redis_url, bob) as to_bob, frames_of(redis_url, ada) as to_ada:
         for muted in (True, True):  # the second changes nothing and tells nothing
             request = rpc.SetFlagsRequest(conversation_id=conversation, muted=muted)

@@ -67,6 +67,7 @@ async def test_a_read_mark_reaches_the_others_as_a_receipt_and_own_devices_with_
     ada, bob = new_people(2)
     conversation = new_conversation_id()
     await service.open(active_gate(conversation, 1, [ada, bob]), ada)
+    await service.all_told()
     async with frames_of(redis_url, ada) as to_ada, frames_of(redis_url, bob) as to_bob:
         await service.read(bob, conversation, 1)
         await service.read(bob, conversation, 1)  # moves nothing, tells nothing
@@ -85,6 +86,7 @@ async def test_receipts_of_a_pending_request_stay_with_the_reader_until_it_is_ac
     ada, bob = new_people(2)
     conversation = new_conversation_id()
     await service.open(request_gate(conversation, 1, ada, bob), ada)
+    await service.all_told()
     async with frames_of(redis_url, ada) as to_ada:
         await service.read(bob, conversation, 1)
         await service.apply(active_gate(conversation, 2, [ada, bob]))
@@ -99,6 +101,7 @@ async def test_a_block_is_silent_to_the_blocked(service: MessageService, redis_u
     conversation = new_conversation_id()
     await service.open(active_gate(conversation, 1, [ada, bob]), ada)
     blocked = {"can_send": False, "shares_receipts": False}
+    await service.all_told()
     async with frames_of(redis_url, ada) as to_ada:
         await service.apply(
             active_gate(conversation, 2, [member(ada, **blocked), member(bob, version=2, **blocked)])
@@ -117,6 +120,7 @@ async def test_whoever_left_gets_nothing_more(service: MessageService, redis_url
     one, two = new_conversation_id(), new_conversation_id()
     await service.open(active_gate(one, 1, [ada, bob, eve]), ada)
     await service.open(active_gate(two, 1, [ada, eve]), ada)
+    await service.all_told()
     async with frames_of(redis_url, eve) as to_eve:
         await service.apply(active_gate(one, 2, [ada, bob, member(eve, left=True)]))
         await service.send(ada, one, "secret", "not for eve")
@@ -151,6 +155,7 @@ async def test_what_a_crash_left_is_published_by_the_relay_with_its_body(
     ada, bob = new_people(2)
     conversation = new_conversation_id()
     await service.open(active_gate(conversation, 1, [ada, bob]), ada)
+    await service.all_told()
     async with frames_of(redis_url, bob) as to_bob:
         # A process that dies between its commit and the publish never gets to this call.
         monkeypatch.setattr(service.app.outbox, "publish_soon", lambda **_: None)
