@@ -22,7 +22,7 @@ QUICK: dict[str, Any] = {
     "push_owed_after_seconds": 0.2,
     "push_sweep_seconds": 0.1,
     "reconcile_seconds": 0.3,
-    "unopened_ttl_seconds": 10.0,
+    "unopened_ttl_seconds": 30.0,
 }
 
 
