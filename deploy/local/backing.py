@@ -79,6 +79,11 @@ class Backing:
             child.crash()
         server.children.clear()
 
+    def runs(self, name: str) -> bool:
+        """Whether one of our servers runs."""
+        children = self._server(name).children
+        return bool(children) and all(child.exit_code() is None for child in children)
+
     async def restart(self, name: str) -> None:
         """Starts a killed server again, on its port and its files; returns once it answers."""
         async with asyncio.timeout(START_SECONDS):

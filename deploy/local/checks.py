@@ -69,7 +69,7 @@ CHECKS = (
     _suite("contract", 6, backing=False),
     _suite("integration", 12),
     _suite("races", 15),
-    _suite("faults", 12),
+    _suite("faults", 15),
     _suite("e2e", 12),
     _suite("browser", 8, browser=True),
 )

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from deploy.local.child import Child
 from deploy.local.errors import LocalError, together
@@ -19,6 +20,7 @@ from servicekit.runner import StartError
 
 # Which services exist is known here only; each starts as `python -m <name> serve`.
 SERVICES = ("conversation_svc", "message_svc")
+_WORKER = "conversation_svc_worker"
 
 # Who is believed as what. chatctl stands for the marketplace's own programs.
 CALLERS = {
@@ -116,12 +118,13 @@ class System:
     async def exchange(
         self, name: str, *, module: str | None = None, settings: Mapping[str, str] | None = None
     ) -> None:
-        """Ends a service and starts it with more settings, or as another `module`; None: as itself again.
+        """Ends a service or its worker; starts it with more settings, or as another `module` (None: itself).
 
         For builds and settings that are wrong on purpose.
         """
         await self.programs[name].running.stop()
-        program = self._service(name, module, settings)
+        make = self._worker if name == _WORKER else partial(self._service, name)
+        program = make(module, settings)
         self._add(program)
         await program.wait_ready()
 
@@ -192,9 +195,8 @@ class System:
             folder=self._folder,
         )
 
-    def _worker(self) -> Program:
+    def _worker(self, module: str | None = None, settings: Mapping[str, str] | None = None) -> Program:
         """Mails about what is unread after a minute, not a quarter of an hour: this is to be looked at."""
-        name = "conversation_svc_worker"
         mail = {
             "MAIL_ENABLED": "true",
             "UNREAD_MAIL_DELAY_SECONDS": "60",
@@ -202,9 +204,12 @@ class System:
             "PUBLIC_URL": f"http://{LOOPBACK}:{self._first_edge_port}/demo/",
         }
         return Program(
-            name,
-            ("conversation_svc", "worker"),
-            environment=self._environment(name, {**self._service_settings("conversation_svc"), **mail}),
+            _WORKER,
+            (module or "conversation_svc", "worker"),
+            environment={
+                **self._environment(_WORKER, {**self._service_settings("conversation_svc"), **mail}),
+                **(settings or {}),
+            },
             ready_word="consuming",
             folder=self._folder,
         )
