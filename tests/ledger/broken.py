@@ -1,13 +1,15 @@
-"""message_svc, broken on purpose: `BROKEN_BUILD=<name> python -m tests.ledger.broken serve`.
+"""message_svc (`serve`) or conversation_svc's worker (`worker`), broken on purpose by BROKEN_BUILD.
 
-Each build breaks one promise in a way that a real mistake would; the ledger must see it.
+`BROKEN_BUILD=<name> python -m tests.ledger.broken serve`. Each build breaks one promise in a way that a real
+mistake would, and the ledger must see it; but for two that only take their time or repeat themselves.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -16,15 +18,20 @@ from uuid import UUID
 
 import asyncpg
 
+from conversation_svc import __main__ as conversation_svc
 from message_svc import __main__ as message_svc
-from message_svc import store
+from message_svc import events, store
 from message_svc.actions import send_messages
-from message_svc.domain import Decision, GateSnapshot, HeldGate, NewMessage
+from message_svc.domain import Decision, GateSnapshot, HeldGate, NewMessage, Placed, StoredMessage
+from servicekit.bus import BusPublisher
 from servicekit.clock import Clock
+from servicekit.consumer import consumed, consumer
 from servicekit.db import Executor
-from servicekit.outbox import Outbox
+from servicekit.outbox import BusEvent, Outbox, RealtimeEvent
 
 MODULE = "tests.ledger.broken"
+# Far above what lies between an answer and the next act of somebody, on a loaded machine too.
+LATER_SECONDS = 1.5
 _later: set[asyncio.Task[Any]] = set()
 
 
@@ -34,25 +41,38 @@ def _soon(task: asyncio.Task[Any]) -> None:
 
 
 def acknowledged_before_commit(stack: ExitStack) -> None:
-    """The answer is given when the rows are written, a moment before they are committed."""
+    """The answer is given when the rows are written, some time before they are committed.
+
+    To one send at a time: so the others go on, and whenever the process is killed one is waiting.
+    """
+    whole = send_messages._send_batch
+    waits = False
 
     async def early(
         pool: asyncpg.Pool, outbox: Outbox, clock: Clock, sends: Sequence[NewMessage]
     ) -> list[Decision]:
+        nonlocal waits
+        if waits:
+            return await whole(pool, outbox, clock, sends)
+        waits = True
         decided: asyncio.Future[list[Decision]] = asyncio.get_running_loop().create_future()
 
         async def write() -> None:
+            nonlocal waits
             try:
                 async with pool.acquire() as conn:
                     async with conn.transaction():
                         batch = await send_messages.send_in_transaction(conn, sends, clock.now())
                         decided.set_result(batch.decisions)
-                        await asyncio.sleep(0.1)
+                        if any(isinstance(decision, Placed) for decision in batch.decisions):
+                            await asyncio.sleep(LATER_SECONDS)
                     outbox.publish_soon(realtime=batch.realtime, bus=batch.bus)
             except Exception as error:
                 if decided.done():
                     raise
                 decided.set_exception(error)
+            finally:
+                waits = False
 
         _soon(asyncio.create_task(write()))
         return await decided
@@ -102,7 +122,7 @@ def counted_later(stack: ExitStack) -> None:
         waiting.clear()
 
         async def count() -> None:
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(LATER_SECONDS)
             await pool.executemany(
                 "UPDATE member SET unread = unread + $3 WHERE user_id = $1 AND conversation_id = $2", counts
             )
@@ -114,8 +134,18 @@ def counted_later(stack: ExitStack) -> None:
     stack.enter_context(patch.object(send_messages, "_send_batch", send_then_count))
 
 
+def left_to_the_relay(stack: ExitStack) -> None:
+    """Nothing is published at once. That is no mistake: it only takes longer."""
+
+    def leave(_self: Outbox, **_events: Sequence[object]) -> None:
+        """The rows are there."""
+
+    stack.enter_context(patch.object(Outbox, "publish_soon", leave))
+
+
 def no_relay(stack: ExitStack) -> None:
-    """What the immediate publish leaves is left."""
+    """Nor does the relay do what the immediate publish left."""
+    left_to_the_relay(stack)
 
     async def wait(_self: Outbox, stop: asyncio.Event) -> None:
         await stop.wait()
@@ -133,6 +163,65 @@ def blocks_forgotten(stack: ExitStack) -> None:
     stack.enter_context(patch.object(store, "raise_gates", forget))
 
 
+def told_to_others(stack: ExitStack) -> None:
+    """Who is told of a message is added to who was told of the one before it."""
+    whole = events.message_created
+    told: set[str] = set()
+
+    def tell(message: StoredMessage, recipients: Sequence[str]) -> tuple[RealtimeEvent, BusEvent]:
+        told.update(recipients)
+        return whole(message, sorted(told))
+
+    stack.enter_context(patch.object(events, "message_created", tell))
+
+
+def read_from_a_cache(stack: ExitStack) -> None:
+    """Pages of messages come from a cache that a redaction does not empty."""
+    find = store.find_message
+    cached: dict[UUID, StoredMessage] = {}
+
+    async def find_and_keep(conn: Executor, conversation: UUID, message: UUID) -> StoredMessage | None:
+        found = await find(conn, conversation, message)
+        if found is not None and found.redacted_at is None:
+            cached[found.id] = found
+        return found
+
+    def from_cache(read: Callable[..., Awaitable[list[StoredMessage]]]) -> Any:
+        async def cached_read(*arguments: Any) -> list[StoredMessage]:
+            return [
+                message if message.redacted_at is None else cached.get(message.id, message)
+                for message in await read(*arguments)
+            ]
+
+        return cached_read
+
+    stack.enter_context(patch.object(store, "find_message", find_and_keep))
+    for name in ("list_before", "list_after", "list_changes"):
+        stack.enter_context(patch.object(store, name, from_cache(getattr(store, name))))
+
+
+def told_twice(stack: ExitStack) -> None:
+    """Each event reaches RabbitMQ twice. That is no mistake: it may do so, and consumers know."""
+    whole = BusPublisher.publish
+
+    async def publish(self: BusPublisher, events: Sequence[BusEvent]) -> Mapping[UUID, str]:
+        await whole(self, events)
+        return await whole(self, events)
+
+    stack.enter_context(patch.object(BusPublisher, "publish", publish))
+
+
+def consumed_again(stack: ExitStack) -> None:
+    """The worker notes which events it has consumed, and does not look."""
+    whole = consumed.mark_consumed
+
+    async def mark(conn: Executor, name: str, event_id: UUID) -> bool:
+        await whole(conn, name, event_id)
+        return True
+
+    stack.enter_context(patch.object(consumer, "mark_consumed", mark))
+
+
 BUILDS: Mapping[str, Callable[[ExitStack], None]] = {
     build.__name__: build
     for build in (
@@ -140,12 +229,17 @@ BUILDS: Mapping[str, Callable[[ExitStack], None]] = {
         repeats_stored_again,
         numbers_from_a_sequence,
         counted_later,
+        left_to_the_relay,
         no_relay,
         blocks_forgotten,
+        told_to_others,
+        read_from_a_cache,
+        told_twice,
+        consumed_again,
     )
 }
 
 if __name__ == "__main__":
     with ExitStack() as broken:
         BUILDS[os.environ["BROKEN_BUILD"]](broken)
-        message_svc.cli()
+        (conversation_svc if "worker" in sys.argv else message_svc).cli()

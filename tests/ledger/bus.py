@@ -10,14 +10,16 @@ from aio_pika.exceptions import AMQPException
 from servicekit.bus import EXCHANGE
 
 _QUEUE = "ledger"
+_AT_ONCE = 200
 
 
 class Listener:
-    """The messages whose event has arrived, by id."""
+    """The events that have arrived."""
 
     def __init__(self, amqp_url: str):
         self._url = amqp_url
-        self.heard: set[str] = set()
+        self.heard: dict[str, set[str]] = {}
+        """Ids of events by the message that they tell of."""
 
     async def begin(self) -> None:
         """Makes the queue: what is published from now on arrives there."""
@@ -30,10 +32,20 @@ class Listener:
         """Takes what has arrived; nothing while the broker is away."""
         try:
             async with await aio_pika.connect(self._url, timeout=5) as connection:
-                queue = await self._queue(await connection.channel())
-                while (message := await queue.get(fail=False, timeout=5)) is not None:
-                    self.heard.add(orjson.loads(message.body)["data"]["messageId"])
-                    await message.ack()
+                channel = await connection.channel()
+                await channel.set_qos(prefetch_count=_AT_ONCE)
+                queue = await self._queue(channel)
+                left = queue.declaration_result.message_count or 0
+                if not left:
+                    return
+                async with queue.iterator(timeout=5) as messages:
+                    async for message in messages:
+                        event = orjson.loads(message.body)
+                        self.heard.setdefault(event["data"]["messageId"], set()).add(event["id"])
+                        await message.ack()
+                        left -= 1
+                        if not left:
+                            return
         except (AMQPException, OSError, TimeoutError):
             return
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class Follower:
     def __init__(self, path: Path):
         self._path = path
         self._read = 0
+        self._counts: Counter[str] = Counter()
         self.entries: list[Json] = []
 
     def look(self) -> list[Json]:
@@ -56,9 +58,13 @@ class Follower:
                 news = file.read()
             whole = news[: news.rfind(b"\n") + 1]
             self._read += len(whole)
-            self.entries += [orjson.loads(line) for line in whole.splitlines()]
+            for line in whole.splitlines():
+                entry = orjson.loads(line)
+                self._counts[entry["kind"]] += 1
+                self.entries.append(entry)
         return self.entries
 
     def count(self, kind: str) -> int:
         """How many entries of that kind there are by now."""
-        return sum(entry["kind"] == kind for entry in self.look())
+        self.look()
+        return self._counts[kind]

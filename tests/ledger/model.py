@@ -23,6 +23,10 @@ class Thread:
     folder: str | None = None
     policy: Json | None = None
     blocked_by_me: bool = False
+    muted: bool = False
+    archived: bool = False
+    view_seq: int = 0
+    """The last message when the view was taken that folder and flags are from."""
     last_read_seq: int = 0
     loaded_to: int = 0
     """Every change up to this one was loaded."""
@@ -34,6 +38,13 @@ class Thread:
         known = self.messages.get(message["seq"])
         if known is None or message["changeSeq"] > known["changeSeq"]:
             self.messages[message["seq"]] = message
+
+    def new_message(self, message: Json) -> None:
+        """It brings the conversation back from the archive, unless that is muted."""
+        self.put(message)
+        if message["seq"] > self.view_seq and self.archived and not self.muted:
+            self.archived = False
+            self.folder = "inbox" if self.state == "active" else None
 
     @property
     def change_seq(self) -> int:
@@ -48,6 +59,8 @@ class Thread:
             "folder": self.folder,
             "policy": self.policy,
             "blockedByMe": self.blocked_by_me,
+            "muted": self.muted,
+            "archived": self.archived,
             "lastReadSeq": self.last_read_seq,
             "unreadCount": sum(
                 message["seq"] > self.last_read_seq
@@ -116,7 +129,9 @@ class Model:
             self.threads.pop(frame["conversationId"], None)
             return
         thread = self.threads.setdefault(frame["conversationId"], Thread())
-        if name in {"message.created", "message.updated"}:
+        if name == "message.created":
+            thread.new_message(data["message"])
+        elif name == "message.updated":
             thread.put(data["message"])
         elif name == "read.receipt":
             self._receipt(thread, data["userId"], data["lastReadSeq"])
@@ -137,8 +152,11 @@ class Model:
 
     def _view(self, thread: Thread, view: Json) -> None:
         self._receipt(thread, self.user, view["lastReadSeq"])
+        # These have no version; the event of their last change comes last, with the view as it then is.
+        thread.folder, thread.muted, thread.archived = view["folder"], view["muted"], view["archived"]
+        thread.view_seq = view["lastSeq"]
         if view["version"] >= thread.version:
-            thread.version, thread.state, thread.folder = view["version"], view["state"], view["folder"]
+            thread.version, thread.state = view["version"], view["state"]
             thread.policy, thread.blocked_by_me = view["policy"], view["blockedByMe"]
 
     def _receipt(self, thread: Thread, user: str, seq: int) -> None:

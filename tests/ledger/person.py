@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import aiohttp
 import orjson
 
-from tests.ledger.check import View
 from tests.ledger.journal import Journal, Json
+from tests.ledger.violations import View
 
 # Above the edge's own limit, so that a running edge always answers first.
 REQUEST_SECONDS = 10.0
-FOLDERS = ("inbox", "requests", "sent")
+FOLDERS = ("inbox", "requests", "sent", "archived")
 AWAY = (aiohttp.ClientError, TimeoutError, OSError)
 _numbers = itertools.count(1)
 
@@ -105,13 +105,22 @@ class Reader:
                 return items
             change_seq = items[-1]["changeSeq"]
 
-    async def view(self) -> View:
-        """Everything, from nothing."""
+    async def find(self, path: str) -> Any | None:
+        """As `get`; None when it is not there."""
+        status, body = await self.ask("GET", path)
+        if status not in {200, 404}:
+            raise NotAnsweredError(f"{path}: {status} {body}")
+        return body if status == 200 else None
+
+    async def view(self, known: Iterable[str] = ()) -> View:
+        """Everything, from nothing; of the `known` conversations also those that stand in no list."""
         me = await self.get("/me")
         folders = {name: await self.all_of(f"/conversations?folder={name}") for name in FOLDERS}
-        conversations = [item["id"] for items in folders.values() for item in items]
-        messages = {key: await self.messages_after(key, 0) for key in conversations}
-        return View(me["unread"], folders, messages)
+        listed = {item["id"] for items in folders.values() for item in items}
+        found = [await self.find(f"/conversations/{key}") for key in sorted(set(known) - listed)]
+        unlisted = {item["id"]: item for item in found if item is not None}
+        messages = {key: await self.messages_after(key, 0) for key in {*listed, *unlisted}}
+        return View(me["unread"], folders, messages, unlisted)
 
 
 class Person(Reader):
@@ -130,6 +139,7 @@ class Person(Reader):
         super().__init__(http, edges, user, token)
         self._journal = journal
         self._chance = chance
+        self._block = ""
 
     async def act(
         self, op: str, method: str, path: str, body: object = None, *, action: str = "", **wanted: object
@@ -188,9 +198,24 @@ class Person(Reader):
 
     async def accept(self, conversation: str) -> tuple[int, Any]:
         """POST …/accept."""
-        return await self.act(
-            "accept", "POST", f"/conversations/{conversation}/accept", conversation=conversation
-        )
+        return await self._answer_request("accept", conversation)
+
+    async def decline(self, conversation: str) -> tuple[int, Any]:
+        """POST …/decline."""
+        return await self._answer_request("decline", conversation)
+
+    async def withdraw(self, conversation: str) -> tuple[int, Any]:
+        """POST …/withdraw."""
+        return await self._answer_request("withdraw", conversation)
+
+    async def _answer_request(self, op: str, conversation: str) -> tuple[int, Any]:
+        return await self.act(op, "POST", f"/conversations/{conversation}/{op}", conversation=conversation)
+
+    async def flag(self, conversation: str, **flags: bool) -> tuple[int, Any]:
+        """PATCH …: mutes or archives."""
+        path = f"/conversations/{conversation}"
+        wanted: dict[str, Any] = {"conversation": conversation, **flags}
+        return await self.act("flag", "PATCH", path, flags, **wanted)
 
     async def edit(self, conversation: str, message: str, text: str) -> tuple[int, Any]:
         """PATCH …/messages/{id}."""
@@ -209,20 +234,25 @@ class Person(Reader):
         path = f"/conversations/{conversation}/read"
         return await self.act("read", "PUT", path, {"lastReadSeq": seq}, conversation=conversation)
 
-    async def block(self, other: str, conversation: str, seconds: float) -> None:
-        """Blocks the other for a while; looks first and last how far their conversation is."""
-        path = f"/blocks/{other}"
-        block = new_action()
-        status, _ = await self.act("block", "PUT", path, action=block, whom=other, conversation=conversation)
+    async def block(self, other: str, conversation: str) -> tuple[int, Any]:
+        """PUT /blocks/{userId}; looks then how far their conversation is."""
+        self._block = new_action()
+        status, answer = await self.act(
+            "block", "PUT", f"/blocks/{other}", action=self._block, whom=other, conversation=conversation
+        )
         if status == 204:
-            await self._observe(block, conversation)
-            await asyncio.sleep(seconds)
-            await self._observe(block, conversation)
-        await self.act("unblock", "DELETE", path, whom=other, conversation=conversation)
+            await self.observe(conversation)
+        return status, answer
 
-    async def _observe(self, block: str, conversation: str) -> None:
+    async def unblock(self, other: str, conversation: str) -> tuple[int, Any]:
+        """DELETE /blocks/{userId}."""
+        path = f"/blocks/{other}"
+        return await self.act("unblock", "DELETE", path, whom=other, conversation=conversation)
+
+    async def observe(self, conversation: str) -> None:
+        """Notes how far the conversation is while the last block stands."""
         try:
             view = await self.get(f"/conversations/{conversation}")
         except (*AWAY, NotAnsweredError):
             return  # not seen this time; the block stands all the same
-        self._journal.note("observed", block=block, conversation=conversation, lastSeq=view["lastSeq"])
+        self._journal.note("observed", block=self._block, conversation=conversation, lastSeq=view["lastSeq"])

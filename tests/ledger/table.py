@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from tests.ledger.check import Column
-from tests.ledger.rounds import Round
+from tests.ledger.rounds import Round, percentile
+from tests.ledger.violations import Column
 
 _HEADER = (
     "kind",
@@ -33,6 +33,22 @@ def render(rounds: Mapping[str, Sequence[Round]]) -> str:
     return "\n".join(lines)
 
 
+def render_away(rounds: Mapping[str, Sequence[Round]]) -> str:
+    """A line for each kind in which something stayed away."""
+    lines = []
+    for kind, played in rounds.items():
+        before = [seconds for each in played for seconds in each.before_seconds]
+        away = [seconds for each in played for seconds in each.away_seconds]
+        if any(each.away for each in played):
+            lines.append(
+                f"{kind}: p99 of {len(before)} sends before {_p99(before)}, of {len(away)} meanwhile"
+                f" {_p99(away)}; a backlog of {sum(each.backlog for each in played)} events,"
+                f" {sum(each.effects for each in played)} effects of events,"
+                f" {sum(each.mails for each in played)} mails"
+            )
+    return "\n".join(lines)
+
+
 def _row(kind: str, rounds: Sequence[Round]) -> tuple[str, ...]:
     violations = [violation for each in rounds for violation in each.violations]
     return (
@@ -42,11 +58,10 @@ def _row(kind: str, rounds: Sequence[Round]) -> tuple[str, ...]:
         str(sum(each.acknowledged for each in rounds)),
         str(sum(each.in_doubt for each in rounds)),
         *(str(sum(violation.column is column for violation in violations)) for column in Column),
-        f"{_percentile([s for each in rounds for s in each.send_seconds], 0.99) * 1000:.0f} ms",
+        _p99(s for each in rounds for s in each.send_seconds),
         f"{max((each.convergence for each in rounds), default=0.0):.1f} s",
     )
 
 
-def _percentile(values: Sequence[float], part: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * part))] if ordered else 0.0
+def _p99(seconds: Iterable[float]) -> str:
+    return f"{percentile(list(seconds), 0.99) * 1000:.0f} ms"

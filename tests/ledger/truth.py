@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import asyncpg
+
+from tests.ledger.jobs import Jobs
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,13 @@ class Member:
     last_read_seq: int
     shared_read_seq: int | None
     unread: int
+    muted: bool = False
+    archived: bool = False
+
+    @property
+    def listed_in(self) -> str:
+        """In which list it stands, or "none"."""
+        return "archived" if self.archived else self.folder
 
 
 @dataclass(frozen=True)
@@ -49,8 +58,10 @@ class Truth:
     """(who, whom)."""
     owed: int = 0
     """Events of any conversation that are not published yet."""
-    told: frozenset[str] = frozenset()
-    """Messages whose event has reached RabbitMQ, by id."""
+    told: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """Events that have reached RabbitMQ, by the message that they tell of."""
+    jobs: Jobs | None = None
+    """What consumers did; None where that is not looked at."""
 
     def of(self, conversation: str) -> list[Stored]:
         """Its messages, by number."""
@@ -59,6 +70,9 @@ class Truth:
         )
 
 
+BACKLOG = """
+SELECT (SELECT count(*) FROM message_svc.outbox_bus) + (SELECT count(*) FROM conversation_svc.outbox_bus)
+"""
 _OWED = """
 SELECT (SELECT count(*) FROM message_svc.outbox_realtime)
      + (SELECT count(*) FROM message_svc.outbox_bus)
@@ -117,6 +131,8 @@ async def read_truth(admin_url: str, people: Iterable[str]) -> Truth:
                 last_read_seq=row["last_read_seq"],
                 shared_read_seq=row["shared_read_seq"],
                 unread=row["unread"],
+                muted=row["muted"],
+                archived=row["archived"],
             )
             for row in members
         ],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
@@ -16,6 +18,7 @@ from deploy.local.folders import open_temporary
 from deploy.local.packages import Say
 from deploy.local.system import SERVICES, Parts, System, make_secret
 from tests.ledger.bus import Listener
+from tests.ledger.jobs import NOTES
 
 
 @dataclass
@@ -28,10 +31,36 @@ class World:
     admin_url: str
     redis_url: str
     bus: Listener
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
     def edges(self) -> list[str]:
         return [edge.url for edge in self.system.edges]
+
+    def new_name(self, about: str) -> str:
+        """The name of a round, and so of its people: no other round has them."""
+        return f"{about}{next(self._numbers)}"
+
+    def journal(self, name: str) -> Path:
+        """What the client of the round of that name writes."""
+        return self.folder / f"{name}.jsonl"
+
+    async def mend(self) -> None:
+        """Starts what is not running, after a round that ended half-way."""
+        for name in ("Postgres", "Redis", "RabbitMQ"):
+            if not self.backing.runs(name):
+                await self.backing.restart(name)
+        for name, program in self.system.programs.items():
+            if program.running.exit_code() is not None:
+                await self.system.restart(name)
+
+    async def fetch_value(self, query: str, *arguments: object) -> Any:
+        """The one value of a query, as the administrator."""
+        conn = await asyncpg.connect(self.admin_url)
+        try:
+            return await conn.fetchval(query, *arguments)
+        finally:
+            await conn.close()
 
     async def execute(self, *statements: str) -> None:
         """SQL as the administrator, each statement on its own."""
@@ -43,6 +72,12 @@ class World:
             await conn.close()
 
 
+# Who leaves a message unread gets a mail about it soon, and one sees of which conversation.
+_MAILED = {
+    "UNREAD_MAIL_DELAY_SECONDS": "1",
+    "MAIL_POLL_SECONDS": "0.5",
+    "PUBLIC_URL": "http://127.0.0.1/{conversationId}",
+}
 _UNLIMITED = {f"RATE_{kind}": "off" for kind in ("SEND", "START", "READ", "OTHER", "CONNECT", "FRAMES")}
 
 
@@ -63,13 +98,16 @@ async def running(say: Say) -> AsyncIterator[World]:
         }
         # People of a ledger do in a second what others do in a minute.
         given = dict.fromkeys(("edge_gateway", "edge_gateway_2"), _UNLIMITED)
+        given["conversation_svc_worker"] = _MAILED
         parts = Parts(databases, urls["REDIS_URL"], urls["AMQP_URL"], given)
         system = System(folder, parts)
         await system.start()
         await system.add_edge()
         bus = Listener(urls["AMQP_URL"])
         await bus.begin()
-        yield World(folder.path, system, backing, admin_url, urls["REDIS_URL"], bus)
+        world = World(folder.path, system, backing, admin_url, urls["REDIS_URL"], bus)
+        await world.execute(*NOTES)
+        yield world
     finally:
         if system is not None:
             await system.stop()

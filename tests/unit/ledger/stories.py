@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.ledger.check import View, Violation, check
+from tests.ledger.check import check
 from tests.ledger.history import read_history
 from tests.ledger.truth import Member, Stored, Truth
+from tests.ledger.violations import View, Violation
 
 Json = dict[str, Any]
 ADA, BOB, EVE, TALK = "ada", "bob", "eve", "talk"
@@ -40,6 +41,8 @@ def conversation(user: str, *, last: Json | None, unread: int, read: int, **chan
         "folder": "inbox",
         "policy": {"canSend": True},
         "blockedByMe": False,
+        "muted": False,
+        "archived": False,
         "lastSeq": last["seq"] if last else 0,
         "changeSeq": last["changeSeq"] if last else 0,
         "lastMessage": last,
@@ -80,7 +83,7 @@ class Story:
         body = message(seq, sender)
         self.act("send", sender, status, body, conversation=TALK, clientId=f"c{seq}", text=body["text"])
 
-    def frame(self, device: str, name: str = "message.created", where: str = TALK, **data: Any) -> None:
+    def frame(self, device: str, name: str = "message.created", where: str = TALK, /, **data: Any) -> None:
         """A durable event on a device."""
         number = len(self.journal)
         self.note(
@@ -167,13 +170,31 @@ def true_story() -> Story:
         members=[Member(TALK, ADA, "inbox", 3, None, 0), Member(TALK, BOB, "inbox", 1, None, 1)],
         counters={TALK: (3, 3)},
         states={TALK: "active"},
-        told=frozenset({"id1", "id2", "id3", "id4"}),
+        told={f"id{seq}": {f"event{seq}"} for seq in range(1, 5)},
     )
     story.views = {
         ADA: View(_totals(0), {"inbox": [for_ada]}, {TALK: everything}),
         BOB: View(_totals(1), {"inbox": [for_bob]}, {TALK: everything}),
         EVE: View(_totals(0), {"inbox": []}),
     }
+    return story
+
+
+def one_more(story: Story) -> Story:
+    """A fourth message of Ada's that everybody is told of."""
+    story.send(4, ADA)
+    fourth = message(4, ADA)
+    for user in (ADA, BOB):
+        story.frame(f"{user}/0", message=fourth)
+    story.truth = replace(
+        story.truth, messages=[*story.truth.messages, stored(4, ADA)], counters={TALK: (4, 4)}
+    )
+    everything = [message(1, ADA), message(2, BOB), message(3, ADA), fourth]
+    story.change_member(BOB, unread=2)
+    for user, unread, read in ((ADA, 0, 3), (BOB, 2, 1)):
+        item = conversation(user, last=fourth, unread=unread, read=read)
+        totals = {"messages": unread, "conversations": int(unread > 0), "requests": 0}
+        story.views[user] = View(totals, {"inbox": [item]}, {TALK: everything})
     return story
 
 

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.ledger.check import Column, View
-from tests.unit.ledger.stories import ADA, BOB, EVE, TALK, Story, conversation, message, stored, true_story
+from tests.ledger.violations import Column
+from tests.unit.ledger.stories import (
+    ADA,
+    BOB,
+    EVE,
+    TALK,
+    Story,
+    conversation,
+    message,
+    one_more,
+    stored,
+    true_story,
+)
 
 
 def columns(story: Story) -> set[Column]:
@@ -33,7 +44,7 @@ def test_an_acknowledged_edit_and_redaction_that_are_not_stored_are_lost() -> No
     for op, wanted in (("edit", {"text": "better"}), ("redact", {})):
         story = true_story()
         story.act(op, BOB, 200, {}, message="id2", conversation=TALK, **wanted)
-        assert story.found() == {"I1"}
+        assert Column.LOST in columns(story)
 
 
 def test_a_redacted_text_that_is_loaded_later_is_told() -> None:
@@ -42,6 +53,16 @@ def test_a_redacted_text_that_is_loaded_later_is_told() -> None:
     story.note("reloading", device="ada/0")
     story.note("reloaded", device="ada/0", conversations=[], messages={TALK: [message(2, BOB)]})
     assert "I6" in story.found()
+
+
+def test_a_redacted_text_that_a_fresh_view_shows_is_told() -> None:
+    for place in ("messages", "lastMessage"):
+        story = true_story()
+        story.act("redact", ADA, 200, {}, message="id3", conversation=TALK)
+        story.change(3, text="", redacted=True)
+        if place == "lastMessage":
+            story.views[BOB] = replace(story.views[BOB], messages={TALK: []})
+        assert any("is shown to bob" in violation.text for violation in story.violations())
 
 
 def test_a_redacted_message_is_not_unread() -> None:
@@ -86,6 +107,23 @@ def test_a_lost_acceptance_is_told() -> None:
     assert story.violations() == []
     story.truth = replace(story.truth, states={TALK: "request"})
     assert story.found() == {"I1"}
+
+
+def test_a_lost_decline_and_a_lost_withdrawal_are_told() -> None:
+    for op, state in (("decline", "declined"), ("withdraw", "withdrawn")):
+        story = true_story()
+        story.act(op, BOB, 200, {}, conversation=TALK)
+        assert story.found() == {"I1"}
+        story.truth = replace(story.truth, states={TALK: state})
+        assert story.violations() == []
+
+
+def test_a_declined_request_can_still_be_withdrawn() -> None:
+    story = true_story()
+    story.act("withdraw", ADA, 200, {}, conversation=TALK)
+    story.act("decline", BOB, 200, {}, conversation=TALK)
+    story.truth = replace(story.truth, states={TALK: "withdrawn"})
+    assert story.violations() == []
 
 
 def test_a_lost_block_and_one_that_was_lifted_and_stands_are_told() -> None:
@@ -148,6 +186,8 @@ def test_each_wrong_part_of_a_view_is_told() -> None:
         ("unreadCount", 2),
         ("lastSeq", 2),
         ("lastReadSeq", 0),
+        ("muted", True),
+        ("archived", True),
         ("lastMessage", message(2, BOB)),
         ("participants", [{"user": {"id": ADA}, "lastReadSeq": 3}]),
     ):
@@ -190,7 +230,7 @@ def test_events_left_in_an_outbox_are_told() -> None:
 
 def test_a_message_that_the_bus_never_heard_of_is_told() -> None:
     story = true_story()
-    story.truth = replace(story.truth, told=frozenset({"id1", "id3"}))
+    story.truth = replace(story.truth, told={"id1": {"event1"}, "id3": {"event3"}})
     assert story.found() == {"I4"}
 
 
@@ -215,7 +255,7 @@ def test_an_event_told_twice_or_out_of_order_changes_nothing() -> None:
 
 def test_a_device_with_a_conversation_too_many_is_told() -> None:
     story = true_story()
-    story.frame("ada/0", where="another", message=message(1, ADA))
+    story.frame("ada/0", "message.created", "another", message=message(1, ADA))
     assert story.found() == {"I9"}
 
 
@@ -224,24 +264,6 @@ def blocked(story: Story) -> Story:
     story.truth = replace(story.truth, blocks={(BOB, ADA)})
     block = story.act("block", BOB, 204, whom=ADA, conversation=TALK)
     story.note("observed", block=block, conversation=TALK, lastSeq=3)
-    return story
-
-
-def one_more(story: Story) -> Story:
-    """A fourth message of Ada's that everybody is told of."""
-    story.send(4, ADA)
-    fourth = message(4, ADA)
-    for user in (ADA, BOB):
-        story.frame(f"{user}/0", message=fourth)
-    story.truth = replace(
-        story.truth, messages=[*story.truth.messages, stored(4, ADA)], counters={TALK: (4, 4)}
-    )
-    everything = [message(1, ADA), message(2, BOB), message(3, ADA), fourth]
-    story.change_member(BOB, unread=2)
-    for user, unread, read in ((ADA, 0, 3), (BOB, 2, 1)):
-        item = conversation(user, last=fourth, unread=unread, read=read)
-        totals = {"messages": unread, "conversations": int(unread > 0), "requests": 0}
-        story.views[user] = View(totals, {"inbox": [item]}, {TALK: everything})
     return story
 
 
@@ -258,6 +280,14 @@ def test_a_message_after_the_block_was_lifted_is_fine() -> None:
     story.act("unblock", BOB, 204, whom=ADA, conversation=TALK)
     story.truth = replace(story.truth, blocks=set())
     assert one_more(story).violations() == []
+
+
+def test_a_message_in_a_request_after_it_was_declined_or_withdrawn_is_told() -> None:
+    for op, who, state in (("decline", BOB, "declined"), ("withdraw", ADA, "withdrawn")):
+        story = true_story()
+        story.act(op, who, 200, {}, conversation=TALK)
+        story.truth = replace(story.truth, states={TALK: state})
+        assert one_more(story).found() == {"I5"}
 
 
 def test_numbers_that_go_on_while_a_block_stands_are_told() -> None:
@@ -277,6 +307,24 @@ def test_a_frame_of_somebody_elses_block_is_told() -> None:
     story = blocked(true_story())
     story.frame("ada/0", "block.created", userId=ADA, version=1)
     assert "I8" in story.found()
+
+
+def test_a_decline_that_the_initiator_can_see_is_told() -> None:
+    story = true_story()
+    story.act("decline", BOB, 200, {}, conversation=TALK)
+    story.truth = replace(story.truth, states={TALK: "declined"})
+    assert story.violations() == []
+    story.see(ADA, state="declined")
+    assert "I8" in story.found()
+
+
+def test_a_frame_of_somebody_elses_decline_is_told() -> None:
+    item = conversation(ADA, last=message(3, ADA), unread=0, read=3)
+    story = true_story()
+    story.frame("ada/0", "conversation.declined", conversation=item, self=item)
+    assert story.found() == {"I8"}
+    story.act("decline", ADA, 409, {}, conversation=TALK)
+    assert story.violations() == []
 
 
 def test_a_view_of_a_conversation_one_is_not_in_is_told() -> None:

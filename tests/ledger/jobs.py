@@ -1,0 +1,98 @@
+"""What conversation_svc's worker did: which events it consumed, each effect of them, and each mail it sent.
+
+The effect of a message's event is a reminder for whoever is to read it. Reminders are written over, so
+triggers of the ledger's own note each writing, and which event was consumed in the same transaction.
+"""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import asyncpg
+
+NOTES = (
+    "CREATE SCHEMA ledger",
+    "CREATE TABLE ledger.consumed (xid xid8 NOT NULL, event_id uuid NOT NULL)",
+    "CREATE TABLE ledger.effects (xid xid8 NOT NULL, conversation_id uuid NOT NULL, user_id text NOT NULL)",
+    """CREATE FUNCTION ledger.note_consumed() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+        INSERT INTO ledger.consumed VALUES (pg_current_xact_id(), NEW.event_id);
+        RETURN NULL;
+    END $$""",
+    """CREATE FUNCTION ledger.note_effect() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+        INSERT INTO ledger.effects VALUES (pg_current_xact_id(), NEW.conversation_id, NEW.user_id);
+        RETURN NULL;
+    END $$""",
+    "CREATE TRIGGER ledger AFTER INSERT ON conversation_svc.consumed"
+    " FOR EACH ROW EXECUTE FUNCTION ledger.note_consumed()",
+    # Looking after a reminder does not write the number of its last message; only an event does.
+    "CREATE TRIGGER ledger AFTER INSERT OR UPDATE OF last_seq ON conversation_svc.mail_reminders"
+    " FOR EACH ROW EXECUTE FUNCTION ledger.note_effect()",
+)
+"""SQL that makes the notes; nothing of the product knows of it."""
+
+_EFFECTS = """
+SELECT event_id, effects.conversation_id, effects.user_id, effects.xid IS NOT NULL AS took_effect
+FROM ledger.effects FULL JOIN ledger.consumed USING (xid)
+WHERE effects.conversation_id = ANY ($1::uuid[]) OR event_id = ANY ($2::uuid[])
+"""
+_MAIL = re.compile(
+    r"-{10} MESSAGE FOLLOWS -{10}\n(?:(?:mail|rcpt) options: [^\n]*\n)*\n?(.*?)\n-{12} END MESSAGE -{12}\n",
+    re.DOTALL,
+)
+_ABOUT = re.compile(r"http://127\.0\.0\.1/([0-9a-f-]{36})")
+
+
+@dataclass(frozen=True)
+class Mail:
+    """One that arrived."""
+
+    id: str
+    user: str
+    conversation: str
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """What was done for some conversations."""
+
+    consumed: Counter[str] = field(default_factory=Counter)
+    """How often each event was marked as consumed."""
+    effects: Counter[tuple[str | None, str]] = field(default_factory=Counter)
+    """How often each event took effect on each person; None: in a transaction that consumed no event."""
+    mails: list[Mail] = field(default_factory=list)
+
+
+async def read_jobs(
+    admin_url: str, conversations: Iterable[str], told: Mapping[str, Iterable[str]], mail_log: str
+) -> Jobs:
+    """All that was done for these conversations and for the events of `told`."""
+    ids = set(conversations)
+    events = {event for each in told.values() for event in each}
+    conn = await asyncpg.connect(admin_url, timeout=30)
+    try:
+        rows = await conn.fetch(_EFFECTS, list(ids), list(events))
+    finally:
+        await conn.close()
+    jobs = Jobs(mails=[mail for mail in read_mails(mail_log) if mail.conversation in ids])
+    for row in rows:
+        event = None if row["event_id"] is None else str(row["event_id"])
+        if event is not None:
+            jobs.consumed[event] += 1
+        if row["took_effect"]:
+            jobs.effects[event, row["user_id"]] += 1
+    return jobs
+
+
+def read_mails(log: str) -> Iterator[Mail]:
+    """Mails in the log of the program that catches them."""
+    for text in _MAIL.findall(log):
+        letter = email.message_from_string(text, policy=email.policy.default)
+        body = letter.get_body(("plain",))
+        about = None if body is None else _ABOUT.search(body.get_content())
+        if about is not None:
+            yield Mail(letter["Message-ID"], letter["To"].partition("@")[0], about[1])
