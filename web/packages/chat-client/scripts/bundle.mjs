@@ -16,10 +16,10 @@ const BANNER = '// @splits/chat-client; built by `npm run build:demo` in web/pac
  * service's, the application's or the browser's: the tests run the bundle, too.
  */
 export const INTERNAL = `
-  ahead arrived aside asking countAt endSession factory fetchIt folders handlers happened heard identify isComplete
-  isNew isWanted isWatched lastReadAt listsReadAt loadThread markStale mend moment moved onChange onConnecting onEnd
-  onFailed onFrame onMended onRetry onSent onTotals onUnauthorized onWaiting outbox pageFrom parts reading
-  refreshToken rereadWith setFlags stale stopped told totals watchAll
+  ahead arrived aside asking begin countAt endSession factory fetchIt folders handlers happened heard identify
+  isComplete isNew isWanted isWatched lastReadAt listsReadAt loadThread lost markStale mend moment moved onChange
+  onConnecting onEnd onFailed onFrame onMended onRetry onSent onTotals onUnauthorized onWaiting outbox pageFrom parts
+  reading refreshToken rereadWith resume setFlags stale stopped tell told totals views wake watchAll
 `
   .trim()
   .split(/\s+/);

@@ -134,8 +134,9 @@ export class Connection {
     if (frame.type === 'system.goaway') {
       this.#goawayMs = (frame.data as { reconnectInMs: number }).reconnectInMs;
     }
-    if (frame.replyTo === this.#refreshId && frame.type === 'ack') {
-      this.#refreshAt((frame.data as { expiresAt: string }).expiresAt);
+    if (frame.replyTo === this.#refreshId) {
+      if (frame.type === 'ack') this.#refreshAt((frame.data as { expiresAt: string }).expiresAt);
+      else this.#refreshIn(REFRESH_AGAIN_MS);
     }
     this.handlers.onFrame(frame);
     // Now that it has been taken in; and unless that ended this connection, and perhaps the session.
@@ -153,15 +154,16 @@ export class Connection {
   }
 
   #refreshAt(expiresAt: string): void {
-    clearTimeout(this.#refreshTimer);
     const left = Date.parse(expiresAt) - this.#clockOffset - Date.now();
     // A token that lives for less than two minutes is renewed half-way.
     const wait = left - Math.min(REFRESH_BEFORE_MS, left / 2);
+    this.#refreshIn(Math.min(Math.max(wait, 1000), LONGEST_TIMER_MS));
+  }
+
+  #refreshIn(ms: number): void {
+    clearTimeout(this.#refreshTimer);
     const generation = this.#generation;
-    this.#refreshTimer = setTimeout(
-      () => void this.#refresh(generation),
-      Math.min(Math.max(wait, 1000), LONGEST_TIMER_MS),
-    );
+    this.#refreshTimer = setTimeout(() => void this.#refresh(generation), ms);
   }
 
   async #refresh(generation: number, forceRefresh = true): Promise<void> {
@@ -174,7 +176,7 @@ export class Connection {
     } catch (error) {
       if (error instanceof UnauthorizedError || generation !== this.#generation) return;
       // Until it expires there is time to try again; after that the server closes, and we come back.
-      this.#refreshTimer = setTimeout(() => void this.#refresh(generation), REFRESH_AGAIN_MS);
+      this.#refreshIn(REFRESH_AGAIN_MS);
     }
   }
 

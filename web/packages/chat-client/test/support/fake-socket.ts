@@ -15,6 +15,8 @@ export class FakeSocket implements SocketLike {
   closed = false;
   /** Nothing that is said arrives any more, and nobody notices. */
   deaf = false;
+  /** How many token renewals are refused from now on. */
+  refusals = 0;
 
   constructor(
     private readonly server: Server,
@@ -27,7 +29,10 @@ export class FakeSocket implements SocketLike {
     const frame = JSON.parse(data) as Frame & { id?: string; token?: string };
     this.said.push(frame);
     if (this.deaf) return;
-    if (frame.type === 'auth.refresh') {
+    if (frame.type === 'auth.refresh' && this.refusals > 0) {
+      this.refusals -= 1;
+      this.tell({ type: 'error', replyTo: frame.id, problem: { code: 'unavailable' } } as Frame);
+    } else if (frame.type === 'auth.refresh') {
       this.tell({ type: 'ack', replyTo: frame.id, data: { expiresAt: this.server.expiresAt() } } as Frame);
     }
   }

@@ -127,6 +127,17 @@ test('a token is renewed in band before it ends, as often as it takes', async ()
   expect(server.opened).toHaveLength(1);
 });
 
+test('a renewal that the service refuses is tried again while the token lives', async () => {
+  const server = new FakeChat();
+  server.tokenLifeMs = 60_000;
+  const ada = clientOf(server, 'ada');
+  await live(ada);
+  last(server).refusals = 2;
+  await pass(59_000);
+  expect(last(server).said.filter((each) => each.type === 'auth.refresh')).toHaveLength(3);
+  expect(ada.state.getSnapshot().counts.losses).toBe(0);
+});
+
 test('a token that is over or refused is replaced once; after that a sign-in is asked for', async () => {
   const server = new FakeChat();
   const asked: boolean[] = [];
