@@ -171,8 +171,9 @@ async def test_a_cursor_that_is_not_of_this_list_is_refused(town: Town) -> None:
     swapped = {"/conversations": cursors["/watch-list"], "/watch-list": cursors["/conversations"]}
     for path, query in lists.items():
         assert (await recruiter.get(path, query=f"{query}&cursor={cursors[path]}"))["items"]
+        stolen = await recruiter.request("GET", path, query=f"{query}&cursor={theirs[path]}")
+        assert (stolen.status, stolen.code) == (404, "not_found")
         for wrong in (
-            theirs[path],
             flipped[path],
             swapped[path],
             cursors[path][1:],

@@ -33,11 +33,14 @@ def test_a_cursor_gives_back_its_position() -> None:
 
 
 def test_a_cursor_is_its_callers_and_its_lists_alone() -> None:
-    refused(TEXT, caller="bob")
-    refused(TEXT, query="conversations sent")
-    refused(TEXT, caller="ada\0conversations", query="inbox")
-    other = CursorSigner(b"another key").write(POSITION, caller="ada", query="conversations inbox")
-    refused(other)
+    for other in ("bob", "", "Ada", "ada\0"):
+        with pytest.raises(ProblemError) as error:
+            SIGNER.read(TEXT, caller=other, query="conversations inbox")
+        assert error.value.problem.code == "not_found"
+    for query in ("conversations sent", "conversations", "conversations inbox "):
+        refused(TEXT, query=query)
+        refused(TEXT, caller="bob", query=query)
+    refused(CursorSigner(b"another key").write(POSITION, caller="ada", query="conversations inbox"))
 
 
 def test_a_cursor_with_any_bit_flipped_is_none() -> None:
