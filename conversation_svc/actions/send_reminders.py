@@ -41,11 +41,16 @@ class MailDeps:
 async def send_reminders(deps: MailDeps) -> int:
     """Looks after one batch of what is due; how many that were.
 
-    Raises what Postgres raises; then the lease ends by itself.
+    Raises what one of them failed with, once all are done; then its lease ends by itself.
     """
     now = deps.clock.now()
     claimed = await reminders.claim_reminders(deps.pool, now, now + _LEASE, BATCH)
-    await asyncio.gather(*(_look_after(deps, reminder) for reminder in claimed))
+    outcomes = await asyncio.gather(
+        *(_look_after(deps, reminder) for reminder in claimed), return_exceptions=True
+    )
+    for outcome in outcomes:
+        if outcome is not None:
+            raise outcome
     return len(claimed)
 
 

@@ -54,6 +54,7 @@ class Server:
         parts = urlsplit(url)
         if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
             raise ValueError("must be smtp://host or smtps://host")
+        parts.hostname.encode("idna")  # as the resolver will have it: a UnicodeError is a ValueError
         tls = parts.scheme == "smtps"
         return cls(
             host=parts.hostname,

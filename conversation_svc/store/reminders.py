@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from conversation_svc.domain import Role
-from conversation_svc.domain.mail import Reminder
+from conversation_svc.domain.mail import Reminder, mail_address
 from servicekit.db import Executor, Queries
 
 q = Queries.load(Path(__file__).with_name("reminders.sql"))
@@ -74,7 +74,7 @@ def _reminder(row: asyncpg.Record) -> Reminder:
         tries=row["tries"],
         mailed_seq=row["mailed_seq"],
         lease=row["lease"],
-        email=row["email"] or "",
+        email=mail_address(row["email"]),  # again: an earlier release may have let another through
         role=Role(row["role"]) if row["role"] else None,
         sender_name=row["sender_name"] or "",
         sender_blocked=row["sender_blocked"],

@@ -169,9 +169,10 @@ async def test_after_tries_of_unknown_end_those_who_read_on_are_mailed_about_the
     service: ConversationService, messages: MessageService, room: MailRoom, catcher: Catcher
 ) -> None:
     ada, bob, conversation = await talking(service)
-    await messages.send(ada.user_id, conversation, "second")
     seen = "SELECT last_seq FROM mail_reminders WHERE conversation_id = $1"
     async with room.working(unread_mail_delay_seconds=3600):
+        await eventually(lambda: service.pool.fetchval(seen, conversation), until=lambda seq: seq == 1)
+        await messages.send(ada.user_id, conversation, "second")
         await eventually(lambda: service.pool.fetchval(seen, conversation), until=lambda seq: seq == 2)
     # As two workers leave it that were killed in the middle of a sending.
     earlier = await service.pool.fetchval(
@@ -228,6 +229,18 @@ async def test_two_workers_mail_each_person_once(
         for conversation in conversations:
             await handled(room, conversation)
     assert len(catcher.letters) == len({letter["Message-ID"] for letter in catcher.letters}) == 8
+
+
+async def test_an_address_that_an_earlier_release_took_is_looked_at_again(
+    service: ConversationService, room: MailRoom, catcher: Catcher
+) -> None:
+    _, bob, conversation = await talking(service)
+    await service.pool.execute(
+        "UPDATE mail_addresses SET email = '=?utf-8?q?eve?=@example.com' WHERE user_id = $1", bob.user_id
+    )
+    async with room.working():
+        await handled(room, conversation)
+    assert catcher.letters == []
 
 
 async def test_without_mail_nothing_is_kept_pending(

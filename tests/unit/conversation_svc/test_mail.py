@@ -153,3 +153,11 @@ def test_an_smtp_url_names_the_server(url: str, host: str, port: int, tls: bool)
     assert (server.host, server.port, server.tls) == (host, port, tls)
     if tls:
         assert (server.user, server.password) == ("u@x", "p/w")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://mail", "smtp://", "smtp://a..b", f"smtp://{'a' * 64}.com", "smtp://mail:0x"]
+)
+def test_a_server_that_nothing_can_be_called_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        Server.from_url(url)
