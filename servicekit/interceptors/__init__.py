@@ -1,6 +1,6 @@
 """Server interceptors, one concern a file.
 
-Outermost first: telemetry, errors, admission, deadline, policy, validation.
+Outermost first: telemetry, errors, admission, deadline, policy, decoding, validation.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ import grpc
 from servicekit.identity import Trust
 from servicekit.interceptors.admission import AdmissionInterceptor
 from servicekit.interceptors.deadline import DeadlineInterceptor
+from servicekit.interceptors.decoding import DecodingInterceptor
 from servicekit.interceptors.errors import ErrorsInterceptor
 from servicekit.interceptors.policy import PolicyInterceptor
 from servicekit.interceptors.telemetry import TelemetryInterceptor
@@ -26,5 +27,6 @@ def server_interceptors(
         AdmissionInterceptor(max_concurrent),
         DeadlineInterceptor(default_deadline),
         PolicyInterceptor(trust, service_names),
+        DecodingInterceptor(),
         ValidationInterceptor(),
     ]

@@ -14,7 +14,7 @@ Proceed = Callable[[], Awaitable[Any]]
 
 # Probes ask for health without credentials, and reflection tells only what the contracts in the
 # repository tell. Both stream, and neither takes part in anything below.
-_EXEMPT = ("/grpc.health.v1.", "/grpc.reflection.")
+EXEMPT = ("/grpc.health.v1.", "/grpc.reflection.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class Call:
     method: str
     """ "/package.Service/Method"."""
     request: Any
+    """Outside of `DecodingInterceptor` its bytes."""
     context: grpc.aio.ServicerContext[Any, Any]
 
     def metadata(self, key: str) -> str | None:
@@ -44,7 +45,7 @@ class UnaryInterceptor(grpc.aio.ServerInterceptor):
         """Wraps the handler of one call. TypeError for a streaming one."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or method.startswith(_EXEMPT):
+        if handler is None or method.startswith(EXEMPT):
             return handler
         inner: Any = handler.unary_unary
         if inner is None:

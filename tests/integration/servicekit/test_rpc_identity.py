@@ -32,6 +32,7 @@ from tests.support.rpc import SERVICE, Served, calling, serving
 METHODS = [method.name for method in descriptor_pool.Default().FindServiceByName(SERVICE).methods]
 VERSIONS = rpc.GetGateVersionsRequest(conversation_ids=["01890000-0000-7000-8000-000000000000"])
 CONVERSATION_SVC = "conversation_svc"
+NO_MESSAGE = b"\xff\xff a body"
 
 
 class Seen:
@@ -68,12 +69,12 @@ Metadata = list[tuple[str, str | bytes]]
 
 
 async def refusal(
-    channel: grpc.aio.Channel, metadata: Metadata, method: str = "GetUnread"
+    channel: grpc.aio.Channel, metadata: Metadata, method: str = "GetUnread", body: bytes = b""
 ) -> tuple[Any, ...]:
     """Everything a client can tell of a refused call."""
     ask = cast(Callable[..., Any], channel.unary_unary(f"/{SERVICE}/{method}"))
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await ask(b"", metadata=metadata, timeout=30)
+        await ask(body, metadata=metadata, timeout=30)
     error = caught.value
     return error.code(), error.details(), tuple(error.trailing_metadata()), tuple(error.initial_metadata())
 
@@ -166,6 +167,22 @@ async def test_a_stranger_learns_nothing_of_what_the_request_lacks(channel: grpc
     # Identity is checked before the request is: an empty ListMessages breaks a rule.
     code, _, _, _ = await refusal(channel, [], "ListMessages")
     assert code is grpc.StatusCode.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_stranger_is_refused_before_the_request_is_decoded(
+    channel: grpc.aio.Channel, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    assert await refusal(channel, [], method, NO_MESSAGE) == await refusal(channel, [], method)
+    assert "DecodeError" not in caplog.text
+
+
+async def test_bytes_that_are_no_message_are_an_invalid_request(
+    channel: grpc.aio.Channel, keys: Keys, caplog: pytest.LogCaptureFixture
+) -> None:
+    code, details, _, _ = await refusal(channel, call_metadata(keys.signer(), USER), body=NO_MESSAGE)  # type: ignore[arg-type]
+    assert (code, details) == (grpc.StatusCode.INVALID_ARGUMENT, "The request cannot be read.")
+    assert "DecodeError" not in caplog.text
 
 
 async def test_a_method_that_does_not_exist_is_unimplemented(channel: grpc.aio.Channel) -> None:
