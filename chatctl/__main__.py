@@ -18,6 +18,7 @@ from chatctl.running import NotRunningError, Running, load
 from chatctl.send import send as send_message
 from chatctl.tail import ClosedError, frames, printable, readable
 from servicekit.errors import ChatError
+from servicekit.runner import StartError
 
 T = TypeVar("T")
 
@@ -54,6 +55,8 @@ def _run(work: Coroutine[object, object, T]) -> T:
         _fail(printable(f"{problem} ({problem.code})"), REFUSED)
     except ChatError as error:
         _fail(f"{error} ({error.reason.value})", NOT_RUNNING if error.retryable else REFUSED)
+    except StartError as error:
+        _fail(str(error), NOT_RUNNING)
     except ClosedError as closed:
         _fail(str(closed), REFUSED)
     except aiohttp.WSServerHandshakeError as refusal:

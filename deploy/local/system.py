@@ -30,6 +30,9 @@ CALLERS = {
     "chatctl": "internal",
 }
 
+AUDIENCE = "splits-chat"
+"""Whom the development issuer's tokens are for."""
+
 
 @dataclass(frozen=True)
 class Edge:
@@ -229,6 +232,8 @@ class System:
         settings = {
             "ISSUER_HOST": LOOPBACK,
             "ISSUER_PORT": str(self._issuer_port),
+            "ISSUER_URL": self.issuer_url,
+            "ISSUER_AUDIENCE": AUDIENCE,
             "ISSUER_KEYS_DIR": str(self._folder.path / "issuer"),
             "ISSUER_ALLOWED_ORIGINS": ",".join(_origins(self._first_edge_port)),
         }
@@ -244,7 +249,7 @@ class System:
         ops_port = free_port()
         issuer = {
             "issuer": self.issuer_url,
-            "audiences": ["splits-chat"],
+            "audiences": [AUDIENCE],
             "roles": ["recruiter", "company", "candidate", "moderator", "admin"],
         }
         settings = {

@@ -28,6 +28,8 @@ UNNAMED = {
     for name, value in os.environ.items()
     if name not in ("DATABASE_URL", "REDIS_URL", "AMQP_URL", "MAKEFLAGS", "MAKELEVEL")
 }
+# What a developer's shell may hold for other programs.
+OF_OTHERS = {"ISSUER_URL": "https://elsewhere.example", "http_proxy": f"http://{LOOPBACK}:9"}
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ async def make_run(state: Path, port: int) -> AsyncIterator[MakeRun]:
     process = await asyncio.create_subprocess_exec(
         *("make", "run"),
         cwd=CHECKOUT,
-        env={**UNNAMED, "STATE_DIR": str(state), "PORT": str(port)},
+        env={**UNNAMED, **OF_OTHERS, "STATE_DIR": str(state), "PORT": str(port)},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
