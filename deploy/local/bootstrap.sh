@@ -67,6 +67,10 @@ fi
 # What the system trusts, its administrators may have added to (a proxy's authority); uv's own list knows only the web's.
 export UV_SYSTEM_CERTS=true UV_NATIVE_TLS=true # the name today, and that of older ones
 
-[ -d .venv ] || say "Making .venv from uv.lock (once)"
+quiet=--quiet
+if [ ! -d .venv ]; then
+  say "Making .venv from uv.lock (once)"
+  [ ! -t 2 ] || quiet= # to a person at a terminal uv shows how far it is
+fi
 # Compiled now, since a process that may not write .pyc files would compile all it imports at every start.
-UV_PYTHON_DOWNLOADS=never "$uv" sync --quiet --frozen --compile-bytecode --python "$python"
+UV_PYTHON_DOWNLOADS=never "$uv" sync $quiet --frozen --compile-bytecode --python "$python"

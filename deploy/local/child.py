@@ -225,7 +225,8 @@ def _descendants(pid: int) -> dict[int, str]:
     """The processes below `pid` and when each was born."""
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        # Gone meanwhile, or another user's on a system that hides those (hidepid).
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
             parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
             children.setdefault(parent, []).append(int(folder.name))
     found: dict[int, str] = {}
@@ -243,7 +244,7 @@ def _born(pid: int) -> str | None:
     """When the process started, in clock ticks since boot: with the pid it names one process for good."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else fields[19]

@@ -14,6 +14,13 @@ if ! command -v npm >/dev/null || ! command -v node >/dev/null; then
   DEBIAN_FRONTEND=noninteractive apt-get -qq -oDPkg::Lock::Timeout=300 install --yes --no-install-recommends nodejs npm >&2
 fi
 
+OLDEST_NODE=18.19 # Debian 12's; "engines" of web/package.json says the same
+version=$(node --version)
+if [ "$(printf '%s\n' "$OLDEST_NODE" "${version#v}" | sort -V | head -1)" != "$OLDEST_NODE" ]; then
+  echo "node $version is too old: $OLDEST_NODE or newer is needed." >&2
+  exit 1
+fi
+
 # What the system trusts, its administrators may have added to (a proxy's authority); node's own list is fixed.
 system_certificates=/etc/ssl/certs/ca-certificates.crt
 if [ -z "${NODE_EXTRA_CA_CERTS:-}" ] && [ -r "$system_certificates" ]; then

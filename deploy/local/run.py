@@ -52,10 +52,12 @@ async def run(signals: Signals, *, say: Say) -> int:
         signals.stopping()
         say("Stopping")
         described.unlink(missing_ok=True)
-        if system is not None:
-            await system.stop()
-        await backing.stop()
-        folder.close()
+        try:
+            if system is not None:
+                await system.stop()
+        finally:
+            await backing.stop()
+            folder.close()
     return 0
 
 
