@@ -80,6 +80,8 @@ class _Sockets(Settings):
     """Open sockets of this process; one more is refused with 503."""
     ws_max_per_user: int = Field(default=8, ge=1)
     """Open sockets of one person over all edges; one more replaces the oldest (4504)."""
+    ws_max_age_s: float = Field(default=86_400, gt=0)
+    """Seconds that a socket may stay; then it is closed (4005) and comes back, perhaps to another edge."""
     ws_ping_ms: int = Field(default=25_000, ge=50)
     """Between pings. A socket that has not answered one when the next is due is closed (4000)."""
     ws_max_frame_bytes: int = Field(default=16 * 1024, ge=256)

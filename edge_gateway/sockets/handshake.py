@@ -74,6 +74,7 @@ class Rules:
 
     origins: frozenset[str]
     max_sockets: int
+    max_age_s: float
     timeout_s: float
     limits: Limits
     frames: Policy | None
@@ -150,6 +151,7 @@ class Handshake:
             clock=self._clock,
             hydration=self._hydration,
             max_held=_MAX_HELD,
+            max_age_s=self._rules.max_age_s,
             rate=self._rules.frames,
             handle=self._commands.handle,
             on_end=self._leave,

@@ -55,6 +55,7 @@ class Session:
         "_pace",
         "_patience",
         "_socket",
+        "_until",
         "_worker",
         "ended_with",
         "had",
@@ -69,6 +70,7 @@ class Session:
         clock: Clock,
         hydration: Hydration,
         max_held: int,
+        max_age_s: float,
         rate: Policy | None,
         handle: Callable[[Session, bytes], Awaitable[None]],
         on_end: Callable[[Session], None],
@@ -86,6 +88,7 @@ class Session:
         self._held: deque[Event] | None = deque()
         self._max_held = max_held
         now = time.monotonic()
+        self._until = now + max_age_s
         self._pace = None if rate is None else Bucket(rate, now)
         self._patience = None if rate is None else Bucket(rate, now)
         self._socket: Socket | None = None
@@ -233,8 +236,11 @@ class Session:
         if self._socket is None or self._socket.closing:
             return
         left = self.principal.expires_at + LEEWAY_S - self._clock.now().timestamp()
+        may_stay = self._until - time.monotonic()
         if left <= 0:
             self.end(Close.TOKEN_EXPIRED)
+        elif may_stay <= 0:
+            self.end(Close.MAX_AGE)
         else:
             loop = asyncio.get_running_loop()
-            self._expiry = loop.call_later(min(left, _LONGEST_TIMER_S), self._watch_expiry)
+            self._expiry = loop.call_later(min(left, may_stay, _LONGEST_TIMER_S), self._watch_expiry)

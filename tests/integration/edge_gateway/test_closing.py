@@ -67,6 +67,17 @@ async def test_who_does_not_answer_a_ping_is_gone(keys: Keys, redis_url: str, is
         answering.cancel()
 
 
+async def test_a_socket_that_is_old_enough_is_sent_away_and_may_come_back(
+    keys: Keys, redis_url: str, issuer: Issuer
+) -> None:
+    async with run_edge(keys, redis_url, issuer, ws_max_age_s=1) as edge:
+        ada = somebody()
+        for _ in range(2):
+            raw = await connect(edge, ada)
+            assert raw.status == 101
+            assert await raw.close_code() == 4005
+
+
 async def test_a_slow_reader_is_closed_and_nobody_else_waits(
     keys: Keys, redis_url: str, issuer: Issuer, publisher: redis.Redis
 ) -> None:
