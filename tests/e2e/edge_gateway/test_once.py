@@ -11,9 +11,7 @@ from tests.support.people import Person, Town, new_message
 async def test_fifty_sends_of_one_id_over_two_edges_are_one_message(town: Town, system: System) -> None:
     if len(system.edges) < 2:
         await system.add_edge()
-    ada, bob = await town.person("recruiter"), await town.person("candidate")
-    where = (await ada.start(bob)).body["conversation"]["id"]
-    await bob.post("accept", where)
+    ada, bob, where = await town.talking()
     edges = [Person(town.http, edge.url, ada.user_id, ada.token) for edge in system.edges[:2]]
     body = new_message("once")
     async with bob.live() as live:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from servicekit.identity import ActingUser
-from tests.support.conversation_svc import ConversationService, Told, new_person, told, told_at_last
+from tests.support.conversation_svc import ConversationService, Told, new_person, told_at_last
 from tests.support.message_svc import MessageService
 from tests.support.outbox import open_inbox
 
@@ -86,7 +86,7 @@ async def test_a_withdrawal_is_told_to_those_who_can_see_it(
     to_rita = await told_at_last(redis_url, rita, 6)
     assert of(to_rita, waiting) == of(to_rita, declined) == [("conversation.updated", 2)]
     assert of(await told_at_last(redis_url, cora, 3), waiting) == [("conversation.updated", 2)]
-    assert of(await told(redis_url, cleo), declined) == [("conversation.declined", 2)]
+    assert of(await told_at_last(redis_url, cleo, 3), declined) == [("conversation.declined", 2)]
 
 
 async def test_the_bus_hears_every_change_once_with_its_facts(
