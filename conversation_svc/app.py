@@ -139,7 +139,8 @@ async def repeat(stop: asyncio.Event, name: str, seconds: float, work: Callable[
         try:
             await work()
         except Exception as error:
-            if as_unavailable(error) is None:
+            fault = as_unavailable(error)
+            if fault is None or not fault.retryable:
                 log.exception("task_failed", task=name)
             else:
                 log.warning("task_waits", task=name, cause=type(error).__name__)

@@ -58,9 +58,10 @@ async def _look_after(deps: MailDeps, reminder: Reminder) -> None:
     try:
         decision = await _decide(deps, reminder)
     except Exception as error:
-        if as_unavailable(error) is None:
+        fault = as_unavailable(error)
+        if fault is None:
             raise
-        log.warning("reminder_waits", cause=type(error).__name__)
+        log.warning("reminder_waits", cause=type(error).__name__, reason=fault.reason.value)
         await _again(deps, reminder, tries=reminder.tries)
         return
     next_due = deps.clock.now() + deps.delay

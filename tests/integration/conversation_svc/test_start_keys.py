@@ -104,6 +104,32 @@ async def test_a_start_that_found_a_conversation_keeps_its_key_with_that(
     assert (await service.create(cora, rita, "job-3", key="c1")).refused.reason == CONFLICT
 
 
+async def test_a_key_holds_where_the_pair_talks_already(service: ConversationService) -> None:
+    rita, cora = await met(service)
+    conversation = await service.start(rita, cora, "job-1")
+    await service.accept(cora, conversation)
+
+    for who, whom in ((rita, cora), (cora, rita)):
+        found = await service.create(who, whom, "job-1", client_id="second", text="and?", key="k1")
+        other = await service.create(who, whom, "job-1", client_id="second", text="other", key="k1")
+        again = await service.create(who, whom, "job-1", client_id="second", text="and?", key="k1")
+
+        assert found.existing.id == again.existing.id == conversation
+        assert other.refused.reason == CONFLICT
+
+
+async def test_a_refused_start_succeeds_under_its_key_once_the_cause_is_gone(
+    service: ConversationService,
+) -> None:
+    rita, cora = await met(service)
+    await service.block(cora, rita)
+    assert (await service.create(rita, cora, key="k1")).refused.reason == UNDELIVERABLE
+
+    await service.unblock(cora, rita)
+
+    assert (await service.create(rita, cora, key="k1")).WhichOneof("outcome") == "created"
+
+
 async def test_keys_are_what_the_contract_allows(service: ConversationService) -> None:
     rita, cora = await met(service)
 
