@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
@@ -12,8 +13,9 @@ from message_svc.domain import Changed, Refused, StoredMessage, decide_redaction
 from servicekit.clock import Clock
 from servicekit.outbox import Outbox
 
-# The outbox publishes a body from memory for at most two seconds after its commit; the rest is slack.
-_BODY_LIVES_S = 2.5
+# The outbox begins to publish a body from memory within two seconds after its commit, and goes on for at most
+# one and a half; the rest is slack.
+_BODY_LIVES_S = 4.0
 _LOOK_EVERY_S = 0.05
 
 
@@ -61,9 +63,10 @@ async def redact_message(
 async def _until_unpublished(pool: asyncpg.Pool, message: StoredMessage, own: list[UUID]) -> None:
     """Waits out whoever read the text before it went: this or another process, or a relay."""
     loop = asyncio.get_running_loop()
-    end = loop.time() + _BODY_LIVES_S
+    begun = loop.time()
     while await store.count_bodies_owed(pool, message, own):
-        if loop.time() >= end:  # what is left was not published at once, and a relay reads it anew
-            await store.wait_for_relay(pool, message, own)
+        passed = loop.time() - begun
+        if passed >= _BODY_LIVES_S:  # what is left was not published at once, and a relay reads it anew
+            await store.wait_for_relay(pool, message, own, timedelta(seconds=passed))
             return
         await asyncio.sleep(_LOOK_EVERY_S)

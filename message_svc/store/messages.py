@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from message_svc.codec import gate_from_bytes
@@ -138,9 +138,11 @@ async def count_bodies_owed(conn: Executor, message: StoredMessage, own: Sequenc
     return count
 
 
-async def wait_for_relay(conn: Executor, message: StoredMessage, own: Sequence[UUID]) -> None:
-    """Returns when no relay publishes an event of the message that it read before."""
-    await q.wait_for_relay.execute(conn, message.conversation_id, str(message.id), own)
+async def wait_for_relay(
+    conn: Executor, message: StoredMessage, own: Sequence[UUID], since: timedelta
+) -> None:
+    """Returns when no relay publishes an event of the message that it read longer than `since` ago."""
+    await q.wait_for_relay.execute(conn, message.conversation_id, str(message.id), own, since)
 
 
 async def read_gate(conn: Executor, user_id: str, conversation_id: UUID) -> HeldGate | None:

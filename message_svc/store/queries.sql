@@ -147,10 +147,12 @@ FROM outbox_realtime
 WHERE conversation_id = $1 AND refs ->> 'messageId' = $2 AND event_id <> ALL ($3::uuid[])
 
 -- name: wait_for_relay
--- A relay holds the rows that it publishes locked: this returns when it is done with them.
+-- A relay holds the rows that it publishes locked: this returns when it is done with them. Not with those that were
+-- not due before the last $4: whoever took them since has read the message as it is now.
 SELECT event_id
 FROM outbox_realtime
 WHERE conversation_id = $1 AND refs ->> 'messageId' = $2 AND event_id <> ALL ($3::uuid[])
+  AND not_before <= now() - $4::interval
 FOR UPDATE
 
 -- Flags --------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from servicekit.outbox.pause import Pause
 from servicekit.outbox.sink import EventT, Sink
 from servicekit.telemetry import safe_traceback
 
-# A body is published from memory this long after its commit; later the relay reads it again.
+# A publish from memory begins this long after the commit; later the relay reads the body again.
 _FRESH = timedelta(seconds=2)
 _BATCH_EVENTS = 256
 _BATCH_WEIGHT = 2000
@@ -109,8 +109,9 @@ class Lane(Generic[EventT]):
 
     async def _publish(self, batch: list[EventT]) -> None:
         try:
-            refused = await self._sink.publisher.publish(batch)
-        except SinkUnavailable as error:
+            async with asyncio.timeout(self._sink.body_lives_s):
+                refused = await self._sink.publisher.publish(batch)
+        except (SinkUnavailable, TimeoutError) as error:
             if self._pause.begin() == 1:
                 log.warning("sink away, events wait for the relay", sink=self._sink.name, error=str(error))
             self._queue.clear()

@@ -35,7 +35,11 @@ class Publisher(Protocol[_Published_contra]):
 
 @dataclass(frozen=True, slots=True)
 class Sink(Generic[EventT]):
-    """A publisher with the statements of its table. `weight` is how many deliveries an event is."""
+    """A publisher with the statements of its table.
+
+    `weight` is how many deliveries an event is. `body_lives_s` bounds a publish from memory where events have
+    bodies: a connection that comes about late must not carry what was taken back meanwhile.
+    """
 
     name: str
     publisher: Publisher[EventT]
@@ -44,6 +48,7 @@ class Sink(Generic[EventT]):
     postpone: Query
     decode: Callable[[asyncpg.Record], EventT]
     weight: Callable[[EventT], int]
+    body_lives_s: float | None
 
 
 def realtime_sink(publisher: Publisher[RealtimeEvent]) -> Sink[RealtimeEvent]:
@@ -56,6 +61,7 @@ def realtime_sink(publisher: Publisher[RealtimeEvent]) -> Sink[RealtimeEvent]:
         postpone=QUERIES.postpone_realtime,
         decode=_decode_realtime,
         weight=lambda event: len(event.recipients),
+        body_lives_s=1.5,
     )
 
 
@@ -69,6 +75,7 @@ def bus_sink(publisher: Publisher[BusEvent]) -> Sink[BusEvent]:
         postpone=QUERIES.postpone_bus,
         decode=_decode_bus,
         weight=lambda _: 1,
+        body_lives_s=None,
     )
 
 
