@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -14,14 +15,28 @@ from deploy.local.folders import Folder
 from deploy.local.packages import Need
 from deploy.local.ports import LOOPBACK, free_port
 
+OLDEST = (3, 10)  # quorum queues that dead-letter at least once
 _USER = "chat"
 _PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 
 
 def server_script() -> Path | None:
     """The server's own script: the wrapper in PATH would switch to the system's user and files."""
-    found = sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server"))
-    return found[-1] if found else None
+    found = Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin/rabbitmq-server")
+    return max(found, key=_version, default=None)
+
+
+def check_version(script: Path) -> None:
+    """Raises LocalError when the server that `server_script` found is too old."""
+    if _version(script) < OLDEST:
+        raise LocalError(
+            f"{script.parents[1].name} is too old: the chat needs RabbitMQ 3.10 or newer; "
+            "install that, or let AMQP_URL name a server."
+        )
+
+
+def _version(script: Path) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", script.parents[1].name))
 
 
 NEED = Need("rabbitmq-server", lambda: server_script() is not None, "AMQP_URL")
@@ -50,6 +65,7 @@ class RabbitMQ:
         epmd = shutil.which("epmd")
         if script is None or epmd is None:
             raise LocalError("The RabbitMQ server programs were not found.")
+        check_version(script)
         self._home.mkdir(exist_ok=True)
         epmd_port = free_port()
         environment = self._environment(epmd_port)

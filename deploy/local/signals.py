@@ -60,7 +60,7 @@ async def _watch_make(signals: Signals) -> None:
 def _is_make_catching_interrupts(pid: int) -> bool:
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False  # it was killed: the kernel tells us by another way
     status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     return status["Name"] == "make" and bool(int(status["SigCgt"], 16) >> (signal.SIGINT - 1) & 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import packages, postgres, redis
+from deploy.local import packages, postgres, rabbitmq, redis
 from deploy.local.databases import with_parts
 from deploy.local.errors import LocalError, together
 from deploy.local.packages import Need
@@ -75,6 +75,14 @@ def test_a_redis_that_is_too_old_is_refused() -> None:
     with pytest.raises(LocalError, match=r"the chat needs 6\.2 or newer"):
         redis.check_version("Redis server v=6.0.16 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64")
     redis.check_version("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64")
+
+
+def test_a_rabbitmq_that_is_too_old_is_refused() -> None:
+    lib = Path("/usr/lib/rabbitmq/lib")
+    with pytest.raises(LocalError, match=r"^rabbitmq_server-3\.8\.9 is too old: the chat needs"):
+        rabbitmq.check_version(lib / "rabbitmq_server-3.8.9/sbin/rabbitmq-server")
+    for version in ("3.10.8", "3.13.0", "4.0.5"):
+        rabbitmq.check_version(lib / f"rabbitmq_server-{version}/sbin/rabbitmq-server")
 
 
 def test_a_taken_port_is_refused_with_a_way_out() -> None:
