@@ -37,6 +37,9 @@ class Catcher:
     letters: list[EmailMessage] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
     hang_ups: int = 0
+    holds: bool = False
+    """Whether a mail that has arrived waits for its answer; `has_come` says that one does."""
+    has_come: bool = False
 
     async def handle_MAIL(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -50,6 +53,9 @@ class Catcher:
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        self.has_come = True
+        while self.holds:
+            await asyncio.sleep(0.02)
         if self.answers:
             return self.answers.pop(0)
         content = envelope.content

@@ -221,6 +221,19 @@ async def test_a_worker_killed_once_the_mail_is_out_repeats_it_once_and_recognis
     assert first["Message-ID"] == second["Message-ID"]
 
 
+async def test_a_stop_waits_for_the_mail_that_is_on_its_way(
+    service: ConversationService, room: MailRoom, catcher: Catcher
+) -> None:
+    _, _, conversation = await talking(service)
+    catcher.holds = True
+    async with room.working():
+        await eventually(lambda: asyncio.sleep(0, catcher.has_come))
+        asyncio.get_running_loop().call_later(0.5, setattr, catcher, "holds", False)
+
+    assert len(catcher.letters) == 1
+    assert await room.due(conversation) == 0  # noted as sent: nobody repeats it
+
+
 async def test_two_workers_mail_each_person_once(
     service: ConversationService, room: MailRoom, catcher: Catcher
 ) -> None:
