@@ -17,7 +17,8 @@ async def test_every_promise_is_kept_through(world: World, kind: str) -> None:
     played = await play(world, KINDS[kind], world.new_name(kind.replace("_", "")), seed=20)
 
     assert played.violations == []
-    assert played.acknowledged > 100
+    # Of a hundred answers that a round waits for at least; some are refusals, as of writing to who blocks.
+    assert played.acknowledged > 50
 
 
 async def test_rabbitmq_away_stops_no_send_and_each_job_is_done_once(world: World) -> None:
