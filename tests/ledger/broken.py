@@ -106,9 +106,13 @@ def numbers_from_a_sequence(stack: ExitStack) -> None:
 
 
 def counted_later(stack: ExitStack) -> None:
-    """Unread counts are raised after the send's transaction, in one of their own."""
-    place, send = store.place_messages, send_messages._send_batch
+    """Unread counts are raised after the send's transaction, in one of their own.
+
+    And lowered there after a redaction: one that meets a count which is too low would not be stored at all.
+    """
+    place, change, send = store.place_messages, store.change_messages, send_messages._send_batch
     waiting: list[tuple[str, UUID, int]] = []
+    redactions: list[tuple[UUID, str, int]] = []
 
     async def place_uncounted(
         conn: Executor, *, unread_added: dict[tuple[str, UUID], int], **rest: Any
@@ -116,21 +120,32 @@ def counted_later(stack: ExitStack) -> None:
         waiting.extend((*member, count) for member, count in unread_added.items() if count)
         await place(conn, unread_added=dict.fromkeys(unread_added, 0), **rest)
 
+    async def change_uncounted(conn: Executor, *, redacted: Sequence[StoredMessage], **rest: Any) -> None:
+        redactions.extend((gone.conversation_id, gone.sender_id, gone.seq) for gone in redacted)
+        await change(conn, redacted=[], **rest)
+
     async def send_then_count(pool: asyncpg.Pool, *rest: Any) -> list[Decision]:
         decisions = await send(pool, *rest)
-        counts = waiting[:]
+        counts, lowered = waiting[:], redactions[:]
         waiting.clear()
+        redactions.clear()
 
         async def count() -> None:
             await asyncio.sleep(LATER_SECONDS)
             await pool.executemany(
                 "UPDATE member SET unread = unread + $3 WHERE user_id = $1 AND conversation_id = $2", counts
             )
+            await pool.executemany(
+                "UPDATE member SET unread = greatest(0, unread - 1)"
+                " WHERE conversation_id = $1 AND user_id <> $2 AND last_read_seq < $3",
+                lowered,
+            )
 
         _soon(asyncio.create_task(count()))
         return decisions
 
     stack.enter_context(patch.object(store, "place_messages", place_uncounted))
+    stack.enter_context(patch.object(store, "change_messages", change_uncounted))
     stack.enter_context(patch.object(send_messages, "_send_batch", send_then_count))
 
 

@@ -76,6 +76,7 @@ class World:
 _MAILED = {
     "UNREAD_MAIL_DELAY_SECONDS": "1",
     "MAIL_POLL_SECONDS": "0.5",
+    "MAIL_RETRY_SECONDS": "1",
     "PUBLIC_URL": "http://127.0.0.1/{conversationId}",
 }
 _UNLIMITED = {f"RATE_{kind}": "off" for kind in ("SEND", "START", "READ", "OTHER", "CONNECT", "FRAMES")}
