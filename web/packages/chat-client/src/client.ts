@@ -71,7 +71,7 @@ export class ChatClient {
     });
     this.#outbox = new Outbox(this.#api, this.#storage, {
       onChange: (id) => this.#entries.tell(id),
-      onSent: (message) => this.#events.changed(message),
+      onSent: (message) => this.#events.sent(message),
       onFailed: (message) => status.emit('messageFailed', { message }),
       onRetry: () => status.count('retries'),
       random,

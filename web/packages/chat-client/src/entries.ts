@@ -254,7 +254,10 @@ export class Entries {
 
   async #mendNow(id: string): Promise<void> {
     for (let round = 0; round < MEND_ROUNDS; round += 1) {
-      if (round > 0) await pause(SETTLE_MS * 2 ** round);
+      if (round > 0) {
+        await pause(SETTLE_MS * 2 ** round);
+        if (this.stopped) return;
+      }
       const asked = this.asking();
       let fresh: Conversation;
       try {

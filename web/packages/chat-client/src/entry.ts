@@ -195,8 +195,8 @@ export function beginOlder(entry: Entry): Entry {
 
 /** Messages before `first`, or (null) they could not be read. */
 export function withOlder(entry: Entry, page: MessagePage | null, first: number): Entry {
-  const { thread } = entry;
-  const aside = entry.aside ?? [];
+  const { thread, aside } = entry;
+  if (aside === null) return entry; // forgotten meanwhile
   // When the newest page took the thread's place meanwhile, there would be a gap.
   if (page === null || thread?.messages[0]?.seq !== first) return { ...entry, aside: null };
   let messages: readonly Message[] = page.items.filter((each) => each.seq < first);

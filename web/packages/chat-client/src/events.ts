@@ -65,6 +65,13 @@ export class Events {
     }
   }
 
+  /** One of this person's own has arrived; its event may come before or after. */
+  sent(message: Message): void {
+    // Where nobody looks, only the event can tell whether it was told before.
+    if (this.entries.get(message.conversationId).view === null) this.changed(message);
+    else this.#messageCreated(message);
+  }
+
   /** A message as it now stands. */
   changed(message: Message): void {
     this.outbox.changed(message);

@@ -34,17 +34,17 @@ test('the bundle does what its source does', async () => {
   const shown = () =>
     talk.getSnapshot().messages.map(({ text, status, mine }) => `${text}: ${mine ? status : 'theirs'}`);
   ada.connect();
-  await vi.waitFor(() => expect(ada.state.getSnapshot().phase).toBe('live'));
+  await vi.waitFor(() => expect(ada.state.getSnapshot().phase).toBe('live'), 30_000);
   await Promise.all(Object.values(ada.conversations).map((each) => each.load()));
   expect(ada.unread.getSnapshot()).toEqual({ messages: 1, conversations: 1, requests: 1 });
   await talk.load();
   await talk.accept();
   talk.send('and hello');
-  await vi.waitFor(() => expect(shown()).toEqual(['hello: theirs', 'and hello: sent']));
+  await vi.waitFor(() => expect(shown()).toEqual(['hello: theirs', 'and hello: sent']), 30_000);
   await talk.setArchived(true);
   server.cut('ada');
   server.send('bob', id, 'how are you?');
-  await vi.waitFor(() => expect(shown()).toHaveLength(3), 10_000);
+  await vi.waitFor(() => expect(shown()).toHaveLength(3), 30_000);
   expect(ada.conversations.inbox.getSnapshot().items.map((each) => each.lastMessage?.text)).toEqual([
     'how are you?',
   ]);

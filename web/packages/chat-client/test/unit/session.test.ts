@@ -241,3 +241,40 @@ test('signing out in one tab signs the other tabs of that person out, and nobody
   for (const each of [one, two, bob]) each.disconnect();
   expect(open.size).toBe(0);
 });
+
+test('nothing is asked for after signing out, so nobody is asked to sign in again', async () => {
+  const server = new FakeChat();
+  let signedIn = true;
+  const { id } = server.start('bob', 'ada', 'one').conversation;
+  server.answer('ada', id, 'accept');
+  for (let n = 0; n < 60; n += 1) server.send('bob', id, `m${n}`);
+  const ada = clientOf(server, 'ada', {
+    getToken: async () => {
+      if (!signedIn) throw new UnauthorizedError();
+      return 'token';
+    },
+  });
+  await live(ada);
+  void loadAll(ada);
+  void ada.conversation(id).load();
+  await pass(10);
+  server.latency = () => 300;
+  void ada
+    .conversation(id)
+    .loadOlder()
+    .catch(() => undefined);
+  // A change that the service does not show yet: it is asked for again and again.
+  const data = { message: { ...server.talks.get(id)?.messages.at(-1), seq: 70, changeSeq: 70 } };
+  server.opened[0]?.tell({ type: 'message.created', eventId: 'x', conversationId: id, data });
+  await pass(700);
+  await ada.signOut();
+  signedIn = false;
+  server.calls.length = 0;
+  await pass(60_000);
+  expect([phaseOf(ada), server.calls]).toEqual(['idle', []]);
+  server.latency = () => 0;
+  signedIn = true;
+  await live(ada);
+  await pass(10_000);
+  expect(server.calls).toEqual([]);
+});

@@ -154,6 +154,8 @@ test.each(['event first', 'answer first'])('one bubble from send to sent, %s', a
   else server.delivery = () => 'late';
   const keys = new Set<string>();
   const counts = new Set<number>();
+  const told: string[] = [];
+  ada.on('message', ({ message }) => told.push(message.text));
   ada.conversation(id).subscribe(() => {
     const mine = ada
       .conversation(id)
@@ -170,6 +172,7 @@ test.each(['event first', 'answer first'])('one bubble from send to sent, %s', a
   await pass(1_000);
   expect(rows()).toEqual(['hello: received', 'mine: sent']);
   expect([[...keys], [...counts]]).toEqual([[key], [1]]);
+  expect(told).toEqual(['mine']);
 });
 
 test('what is sent while something before it failed stands before that', async () => {
