@@ -219,7 +219,7 @@ test('a store that heard every event equals a fresh load', async () => {
     fc.asyncProperty(calm, (walked) => walk(walked, false)),
     runs(30),
   );
-}, 120_000);
+}, 300_000);
 
 test('a store that lost, doubled and mixed up events equals a fresh load after the next welcome', async () => {
   const rough = steps([...ACTS, ...FAULTS, ...FAULTS]);
@@ -227,4 +227,4 @@ test('a store that lost, doubled and mixed up events equals a fresh load after t
     fc.asyncProperty(rough, (walked) => walk(walked, true)),
     runs(30),
   );
-}, 120_000);
+}, 300_000);
