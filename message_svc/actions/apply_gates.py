@@ -10,7 +10,16 @@ from uuid import UUID
 import asyncpg
 
 from message_svc import events, store
-from message_svc.domain import GateSnapshot, HeldGate, MemberRow, StoredMessage, apply_rights, renumber
+from message_svc.domain import (
+    Folder,
+    GateSnapshot,
+    HeldGate,
+    MemberRow,
+    Rights,
+    StoredMessage,
+    apply_rights,
+    renumber,
+)
 from servicekit.clock import Clock
 from servicekit.db import Executor
 from servicekit.outbox import Outbox, RealtimeEvent
@@ -63,7 +72,7 @@ async def apply_in_transaction(
     if not newer:
         return held, []
     await store.raise_gates(conn, [gate for gate, _ in newer])
-    owed = await _apply_to_members(conn, [after for _, after in newer], now)
+    owed = await _apply_to_members(conn, [after for _, after in newer], before, now)
     freed = [after for gate, after in newer if _frees_links(gate, before)]
     owed += await _bring_links_alive(conn, freed, now)
     return held, owed
@@ -93,17 +102,24 @@ async def _bring_links_alive(conn: Executor, gates: Sequence[HeldGate], now: dat
     return owed
 
 
-async def _apply_to_members(conn: Executor, gates: Sequence[HeldGate], now: datetime) -> list[RealtimeEvent]:
-    keys = [(user_id, gate.snapshot.conversation_id) for gate in gates for user_id in gate.snapshot.rights]
+async def _apply_to_members(
+    conn: Executor, gates: Sequence[HeldGate], held: Mapping[UUID, HeldGate | None], now: datetime
+) -> list[RealtimeEvent]:
+    all_rights = [_with_unnamed(gate.snapshot, held[gate.snapshot.conversation_id]) for gate in gates]
+    keys = [
+        (rights.user_id, gate.snapshot.conversation_id)
+        for gate, members in zip(gates, all_rights, strict=True)
+        for rights in members
+    ]
     old = await store.lock_members(conn, keys)
     rows: list[MemberRow] = []
     owed: list[RealtimeEvent] = []
-    for gate in gates:
+    for gate, members in zip(gates, all_rights, strict=True):
         snapshot = gate.snapshot
         own: list[MemberRow] = []
         receipts: list[RealtimeEvent] = []
         curious: list[str] = []  # those who hid and so saw nothing, until now
-        for rights in snapshot.rights.values():
+        for rights in members:
             before = old.get((rights.user_id, snapshot.conversation_id))
             change = apply_rights(before, rights, gate, now)
             own.append(change.row)
@@ -121,6 +137,16 @@ async def _apply_to_members(conn: Executor, gates: Sequence[HeldGate], now: date
         owed += receipts
     await store.put_members(conn, rows)
     return owed
+
+
+def _with_unnamed(gate: GateSnapshot, held: HeldGate | None) -> list[Rights]:
+    """Everybody's rights: whoever the gate held so far names and this one does not is as one who left."""
+    before = held.snapshot.rights if held is not None else {}
+    gone = [rights for user_id, rights in before.items() if user_id not in gate.rights]
+    return [
+        *gate.rights.values(),
+        *(replace(rights, left=True, folder=Folder.NONE, shares_receipts=False) for rights in gone),
+    ]
 
 
 def _receipts(gate: GateSnapshot, row: MemberRow, to: Sequence[str], now: datetime) -> list[RealtimeEvent]:

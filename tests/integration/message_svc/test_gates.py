@@ -229,3 +229,25 @@ async def test_an_archived_request_that_ends_leaves_the_list_of_the_archived_too
     view = await service.view(bob, conversation)
     assert view is not None
     assert (view.archived, view.muted) == (False, True)
+
+
+async def test_whoever_a_gate_does_not_name_any_more_is_as_one_who_left(service: MessageService) -> None:
+    ada, bob, eve = new_people(3)
+    conversation, other = new_conversation_id(), new_conversation_id()
+    for one in (conversation, other):
+        await service.open(active_gate(one, 1, [ada, bob, eve]), ada)
+
+    await service.apply(active_gate(conversation, 2, [ada, bob]))
+
+    client, acting = service.client(), ActingUser(eve, "candidate")
+    assert await service.view(eve, conversation) is None
+    inbox = await client.call(client.stub.ListInbox, rpc.ListInboxRequest(), timeout=TIMEOUT, acting=acting)
+    assert [view.conversation_id for view in inbox.views] == [other]
+    request = rpc.ListMessagesRequest(conversation_id=conversation)
+    with pytest.raises(ChatError) as refused:
+        await client.call(client.stub.ListMessages, request, timeout=TIMEOUT, acting=acting)
+    assert refused.value.reason is Reason.NOT_FOUND
+    await service.apply(active_gate(conversation, 3, [ada, bob, eve]))
+    again = await service.view(eve, conversation)
+    assert again is not None
+    assert (again.last_read_seq, again.unread_count) == (1, 0)

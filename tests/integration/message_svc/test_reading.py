@@ -74,6 +74,29 @@ async def test_pages_stand_before_after_and_around_a_message(service: MessageSer
         assert await page(service, bob, beyond) == (list(range(11 - limit, 11)), True, False)
 
 
+async def test_pages_of_any_size_anywhere_are_what_a_slice_would_be(service: MessageService) -> None:
+    ada, bob = new_people(2)
+    everything = list(range(1, 6))
+    conversation = await conversation_of(service, [ada, bob], len(everything))
+
+    for limit in (1, 2, 4, 5, 6):
+        for seq in (0, 1, 3, 5, 6, 2**63 - 1, 2**63, 2**64 - 1):
+            for position in ("before_seq", "after_seq", "around_seq"):
+                request = rpc.ListMessagesRequest(
+                    conversation_id=conversation, limit=limit, **{position: seq}
+                )
+                found, has_older, has_newer = await page(service, bob, request)
+                if position == "before_seq":
+                    assert found == [one for one in everything if one < seq][-limit:]
+                elif position == "after_seq":
+                    assert found == [one for one in everything if one > seq][:limit]
+                else:
+                    assert found == everything[found[0] - 1 :][: min(limit, 5)]
+                    assert seq in found or not 1 <= seq <= 5
+                if found:
+                    assert (has_older, has_newer) == (found[0] > 1, found[-1] < 5)
+
+
 async def test_a_stranger_and_a_missing_conversation_read_alike(service: MessageService) -> None:
     ada, bob, eve = new_people(3)
     conversation = await conversation_of(service, [ada, bob], 1)

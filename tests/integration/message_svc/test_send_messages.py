@@ -140,6 +140,28 @@ async def test_an_item_with_a_bad_assertion_harms_no_other(service: MessageServi
     assert outcomes[1].stored.seq == 2
 
 
+async def test_an_item_that_postgres_refuses_harms_no_other(service: MessageService) -> None:
+    ada, bob = new_people(2)
+    full, other = await opened(service, ada, bob), await opened(service, ada, bob)
+    await service.pool.execute(
+        "UPDATE member SET unread = 2147483647 WHERE conversation_id = $1 AND user_id = $2",
+        uuid.UUID(full),
+        bob,
+    )
+
+    outcomes = await service.send_batch(
+        service.new_send(ada, other, "c1"),
+        service.new_send(ada, full, "c2"),
+        service.new_send(ada, other, "c3"),
+    )
+
+    assert [outcome.WhichOneof("outcome") for outcome in outcomes] == ["stored", "fault", "stored"]
+    assert [outcomes[index].stored.seq for index in (0, 2)] == [2, 3]
+    view = await service.view(bob, full)
+    assert view is not None
+    assert (view.last_seq, view.change_seq) == (1, 1)
+
+
 async def test_whoever_impersonates_may_not_write(service: MessageService) -> None:
     ada, bob = new_people(2)
     conversation = await opened(service, ada, bob)
