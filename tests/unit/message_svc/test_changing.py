@@ -69,6 +69,18 @@ def test_an_edit_is_the_senders_and_only_for_a_while() -> None:
     assert edit(message=redacted) is Refused.EDIT_CLOSED
 
 
+def test_the_window_of_an_edit_ends_after_its_last_moment() -> None:
+    last = NOW + timedelta(minutes=1) - WINDOW
+
+    assert isinstance(edit(message=replace(stored(new()), created_at=last)), Changed)
+    too_old = replace(stored(new()), created_at=last - timedelta(microseconds=1))
+    assert edit(message=too_old) is Refused.EDIT_CLOSED
+    ahead = replace(stored(new()), created_at=NOW + timedelta(minutes=2))  # another replica's clock
+    decision = edit(message=ahead)
+    assert isinstance(decision, Changed)
+    assert decision.message.edited_at == ahead.created_at
+
+
 def test_a_redaction_is_the_senders_whatever_they_may_write_or_a_moderators() -> None:
     held = gate(rights("ada", can_send=False), rights("bob"), last_seq=5)
     message = stored(new())
