@@ -36,12 +36,14 @@ export class FakeChat extends FakeTalks {
   /** How long answers take, in milliseconds. */
   latency: () => number = () => 0;
   tokenLifeMs = 3_600_000;
+  /** How far the service's clock is ahead of the client's. */
+  skewMs = 0;
   accepting = true;
   closeWith: number | null = null;
   private streams = new Map<string, Kept[]>();
   private forgottenUpTo = 0;
 
-  expiresAt = (): string => iso(Date.now() + this.tokenLifeMs);
+  expiresAt = (): string => iso(Date.now() + this.skewMs + this.tokenLifeMs);
 
   /** Events of the past are gone. */
   flush(): void {
@@ -92,12 +94,13 @@ export class FakeChat extends FakeTalks {
         userId,
         resumed,
         ...(resumed ? {} : { reason: cursor === null ? 'no_cursor' : 'cursor_unknown' }),
-        serverTime: iso(),
+        serverTime: iso(Date.now() + this.skewMs),
         pingMs: 25_000,
         expiresAt: this.expiresAt(),
         unread: this.unread(userId),
         watchList: this.watchList(userId)
           .filter((each) => !resumed || Date.parse(each.changedAt) > at - 60_000)
+          .map((each) => ({ ...each, changedAt: iso(Date.parse(each.changedAt) + this.skewMs) }))
           .slice(0, 200),
       },
     });

@@ -153,3 +153,21 @@ test('what is closed hears nothing of its late frames', async () => {
   await pass(2_000);
   expect(new URL((server.opened.at(-1) as FakeSocket).url).searchParams.get('cursor')).not.toBe('1@1');
 });
+
+test.each([-7_200_000, 7_200_000])(
+  'a clock that is %i ms off neither hides what changed nor reads all',
+  async (skew) => {
+    server.skewMs = skew;
+    const quiet = server.start('cy', 'ada', 'quiet').conversation.id;
+    await pass(60_000);
+    const { ada, id } = await away();
+    server.calls.length = 0;
+    await pass(30_000);
+    expect(texts(ada, id)).toEqual(['one', 'missed']);
+    expect(server.calls.map((each) => each.path)).not.toContain(`/v1/conversations/${quiet}`);
+    await pass(600_000);
+    const socket = server.opened.at(-1) as FakeSocket;
+    expect(socket.said.filter((each) => each.type === 'auth.refresh')).toEqual([]);
+    expect(ada.state.getSnapshot().counts.losses).toBe(1);
+  },
+);
