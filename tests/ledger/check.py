@@ -113,10 +113,11 @@ def numbered(truth: Truth) -> Iterator[Violation]:
 def all_told(truth: Truth) -> Iterator[Violation]:
     """I4: nothing is left in an outbox, and each message's event has reached RabbitMQ."""
     if truth.owed:
-        yield Violation("I4", Column.OTHER, f"{truth.owed} events are not published")
+        yield Violation("I4", Column.OTHER, f"{truth.owed} events are not published", backlog=True)
     untold = sorted(row.id for row in truth.messages if row.id not in truth.told)
     if untold:
-        yield Violation("I4", Column.OTHER, f"RabbitMQ has not heard of {len(untold)}: {untold[:5]}")
+        text = f"RabbitMQ has not heard of {len(untold)}: {untold[:5]}"
+        yield Violation("I4", Column.OTHER, text, backlog=True)
     for message, events in truth.told.items():
         if len(events) > 1:
             yield Violation("I7", Column.DOUBLED, f"{message} was told of as {sorted(events)}")

@@ -29,7 +29,8 @@ def _effects(history: History, truth: Truth, jobs: Jobs) -> Iterator[Violation]:
                 times = jobs.effects[event, user]
                 if times != 1:
                     column = Column.DOUBLED if times else Column.LOST
-                    yield Violation("I7", column, f"{event} took effect {times} times on {user}")
+                    text = f"{event} took effect {times} times on {user}"
+                    yield Violation("I7", column, text, backlog=times == 0)
     for (source, user), times in jobs.effects.items():
         if source is None:
             text = f"{times} times something took effect on {user} that was no new event"
@@ -54,4 +55,5 @@ def _mails(history: History, truth: Truth, jobs: Jobs) -> Iterator[Violation]:
         key = (row.conversation, row.user)
         wanted = row.unread and row.folder in {"inbox", "requests"} and key not in flagged
         if wanted and not got[key]:
-            yield Violation("I7", Column.LOST, f"no mail to {row.user} about {row.conversation}: {row}")
+            text = f"no mail to {row.user} about {row.conversation}: {row}"
+            yield Violation("I7", Column.LOST, text, backlog=True)

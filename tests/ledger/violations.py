@@ -27,6 +27,8 @@ class Violation:
     invariant: str
     column: Column
     text: str
+    backlog: bool = False
+    """Whether it is what is only not done yet: no view, which has a minute, but work that waits its turn."""
 
 
 @dataclass(frozen=True)
