@@ -20,7 +20,7 @@ cli = typer.Typer(
 @cli.command(name="serve")
 def serve_command() -> None:
     """Run the API, the outbox relay, the push sweeper and the reconciler until SIGTERM."""
-    settings = ConversationSettings()
+    settings = ConversationSettings.from_environment()
     telemetry.setup(SERVICE, settings)
     runner.run(partial(serve, settings))
 
@@ -28,7 +28,7 @@ def serve_command() -> None:
 @cli.command(name="worker")
 def worker_command() -> None:
     """Run the consumers and the mail about unread messages until SIGTERM."""
-    settings = ConversationSettings()
+    settings = ConversationSettings.from_environment()
     telemetry.setup(SERVICE, settings)
     runner.run(partial(work, settings))
 
@@ -36,7 +36,7 @@ def worker_command() -> None:
 @cli.command(name="migrate")
 def migrate_command() -> None:
     """Bring the schema up to date."""
-    settings = ConversationSettings()
+    settings = ConversationSettings.from_environment()
     telemetry.setup(SERVICE, settings)
     for name in asyncio.run(migrate(settings)):
         typer.echo(f"{SERVICE}: {name}")

@@ -21,7 +21,7 @@ def edge() -> None:
 @cli.command(name="serve")
 def serve_command() -> None:
     """Serve until SIGTERM."""
-    settings = EdgeSettings()
+    settings = EdgeSettings.from_environment()
     telemetry.setup(SERVICE, settings)
     runner.run(partial(serve, settings))
 

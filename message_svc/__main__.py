@@ -17,7 +17,7 @@ cli = typer.Typer(add_completion=False, no_args_is_help=True, help="What was sai
 @cli.command(name="serve")
 def serve_command() -> None:
     """Run the API and the outbox relay until SIGTERM."""
-    settings = MessageSettings()
+    settings = MessageSettings.from_environment()
     telemetry.setup(SERVICE, settings)
     runner.run(partial(serve, settings))
 
@@ -25,7 +25,7 @@ def serve_command() -> None:
 @cli.command(name="migrate")
 def migrate_command() -> None:
     """Bring the schema up to date."""
-    settings = MessageSettings()
+    settings = MessageSettings.from_environment()
     telemetry.setup(SERVICE, settings)
     for name in asyncio.run(migrate(settings)):
         typer.echo(f"{SERVICE}: {name}")

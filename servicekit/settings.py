@@ -4,10 +4,11 @@ Every setting has a default that works on one machine. A service's own `settings
 sets its port; the edge composes the parts it needs.
 """
 
+import sys
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -15,6 +16,19 @@ class Settings(BaseSettings):
     """How all settings are read: frozen, and an invalid value is named without being printed."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """For a process that starts: variables that are wrong end it with status 1 and a line for each."""
+        try:
+            return cls()
+        except ValidationError as error:
+            for each in error.errors(include_url=False, include_context=False, include_input=False):
+                # A rule about several settings names them itself.
+                first, *inner = [str(part) for part in each["loc"]] or [""]
+                name = ".".join([first.upper(), *inner])
+                print(f"{name}: {each['msg']}" if name else each["msg"], file=sys.stderr)
+            sys.exit(1)
 
 
 class TelemetrySettings(Settings):

@@ -39,3 +39,16 @@ def test_a_value_that_is_not_valid_is_named_and_not_printed(monkeypatch: pytest.
         ServiceSettings()
     assert "grpc_port" in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_process_that_starts_says_each_variable_that_is_wrong_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GRPC_PORT", "hunter2")
+    monkeypatch.setenv("DATABASE_POOL_MAX", "1")
+    with pytest.raises(SystemExit) as ended:
+        ServiceSettings.from_environment()
+    assert ended.value.code == 1
+    lines = sorted(capsys.readouterr().err.splitlines())
+    assert [line.partition(":")[0] for line in lines] == ["DATABASE_POOL_MAX", "GRPC_PORT"]
+    assert "hunter2" not in "".join(lines)
