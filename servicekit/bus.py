@@ -71,6 +71,7 @@ class BusPublisher:
         """
         with publish_spans("publish bus", events) as traceparents:
             refused: dict[UUID, str] = {}
+            confirmed: set[UUID] = set()
             messages: list[_Message] = []
             for event, traceparent in zip(events, traceparents, strict=True):
                 try:
@@ -81,15 +82,15 @@ class BusPublisher:
                     messages.append(_Message(event, body, traceparent))
             try:
                 async with asyncio.timeout(self._timeout_s), self._lock:
-                    await self._send(messages, refused)
+                    await self._send(messages, refused, confirmed)
             except (TimeoutError, *CONNECTION_EXCEPTIONS) as error:
-                raise SinkUnavailable(f"rabbitmq: {type(error).__name__}") from error
+                raise SinkUnavailable(f"rabbitmq: {type(error).__name__}", confirmed) from error
             except asyncio.CancelledError as error:
                 task = asyncio.current_task()
                 if task is not None and task.cancelling():
                     raise
                 # aiormq cancels what waits for a connection that closes; nobody cancelled us.
-                raise SinkUnavailable("rabbitmq: the connection closed") from error
+                raise SinkUnavailable("rabbitmq: the connection closed", confirmed) from error
             return refused
 
     async def close(self) -> None:
@@ -97,11 +98,13 @@ class BusPublisher:
         self._drop()
         await asyncio.gather(*self._closing)
 
-    async def _send(self, messages: Sequence["_Message"], refused: dict[UUID, str]) -> None:
+    async def _send(
+        self, messages: Sequence["_Message"], refused: dict[UUID, str], confirmed: set[UUID]
+    ) -> None:
         try:
             channel = await self._open_channel()
             outcomes = await asyncio.gather(
-                *(message.publish(channel) for message in messages), return_exceptions=True
+                *(message.publish(channel, confirmed) for message in messages), return_exceptions=True
             )
             for message, outcome in zip(messages, outcomes, strict=True):
                 if isinstance(outcome, DeliveryError):
@@ -138,8 +141,8 @@ class _Message:
     body: bytes
     traceparent: str | None
 
-    async def publish(self, channel: Channel) -> None:
-        """Returns when the broker has confirmed. DeliveryError when it will not keep the message."""
+    async def publish(self, channel: Channel, confirmed: set[UUID]) -> None:
+        """Adds itself to `confirmed` when the broker has. DeliveryError when it will not keep the message."""
         headers: FieldTable = {} if self.traceparent is None else {"traceparent": self.traceparent}
         await channel.basic_publish(
             self.body,
@@ -155,6 +158,7 @@ class _Message:
             # Not waiting for the socket lets a batch go out together; the confirm is awaited all the same.
             wait=False,
         )
+        confirmed.add(self.event.event_id)
 
 
 async def _close(connection: AbstractConnection) -> None:

@@ -1,6 +1,6 @@
 """What is published: events for sockets and for the bus, and the rows that keep them until then."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +13,14 @@ from servicekit.telemetry import current_traceparent
 
 
 class SinkUnavailable(Exception):  # noqa: N818 - a state of the sink, said as one
-    """Redis or RabbitMQ cannot take events now; nothing says that any of the batch was lost or kept."""
+    """Redis or RabbitMQ cannot take events now.
+
+    `published` have arrived; nothing says of the batch's others whether they were lost or kept.
+    """
+
+    def __init__(self, text: str, published: Collection[UUID] = ()) -> None:
+        super().__init__(text)
+        self.published = published
 
 
 Refused = Mapping[UUID, str]

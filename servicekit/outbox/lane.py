@@ -6,7 +6,7 @@ The rows are the truth and the relay has them; so whatever goes wrong here, the 
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Generic
 from uuid import UUID
@@ -115,14 +115,19 @@ class Lane(Generic[EventT]):
             if self._pause.begin() == 1:
                 log.warning("sink away, events wait for the relay", sink=self._sink.name, error=str(error))
             self._queue.clear()
+            if isinstance(error, SinkUnavailable):
+                self._delete_soon(error.published)
             return
         except Exception as error:  # noqa: BLE001 - the lane outlives any one batch; the relay has the rows
             log.error("publish failed", sink=self._sink.name, exception=safe_traceback(error))
             return
         if self._pause.end():
             log.info("sink back", sink=self._sink.name)
-        self._published += [event.event_id for event in batch if event.event_id not in refused]
-        if self._deleter is None or self._deleter.done():
+        self._delete_soon([event.event_id for event in batch if event.event_id not in refused])
+
+    def _delete_soon(self, published: Collection[UUID]) -> None:
+        self._published += published
+        if published and (self._deleter is None or self._deleter.done()):
             self._deleter = asyncio.create_task(self._delete(), name=f"outbox delete {self._sink.name}")
 
     async def _delete(self) -> None:

@@ -61,7 +61,7 @@ class Relay(Generic[EventT]):
     async def sweep(self) -> int:
         """Publish and delete one batch of what is due; returns how many rows it took.
 
-        Raises SinkUnavailable, or a fault of Postgres, with all rows as they were.
+        Raises SinkUnavailable when none of them arrived, or a fault of Postgres, with all rows as they were.
         """
         async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S) as conn, conn.transaction():
             rows = await self._sink.take.fetch(conn, self._batch)
@@ -70,7 +70,14 @@ class Relay(Generic[EventT]):
             poison: dict[UUID, str] = {}
             events = await self._rendered([self._sink.decode(row) for row in rows], poison)
             if events:
-                poison.update(await self._sink.publisher.publish(events))
+                try:
+                    poison.update(await self._sink.publisher.publish(events))
+                except SinkUnavailable as error:
+                    if not error.published:
+                        raise
+                    # Else who takes less than a batch in the time there is would get the same one for ever.
+                    await self._sink.delete.execute(conn, list(error.published))
+                    return len(error.published)
             done = [row["event_id"] for row in rows if row["event_id"] not in poison]
             await self._sink.delete.execute(conn, done)
             if poison:

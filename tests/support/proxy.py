@@ -18,6 +18,8 @@ class Proxy:
         self._flows.set()
         self._server: asyncio.Server | None = None
         self._port = 0
+        self.most_bytes: int | None = None
+        """What each connection passes on of its client's; then it hangs. None: everything."""
 
     @property
     def url(self) -> str:
@@ -59,17 +61,23 @@ class Proxy:
             return
         self._writers.add(there_writer)
         try:
-            await asyncio.gather(self._pump(reader, there_writer), self._pump(there_reader, writer))
+            await asyncio.gather(
+                self._pump(reader, there_writer, self.most_bytes), self._pump(there_reader, writer, None)
+            )
         finally:
             for end in (writer, there_writer):
                 self._writers.discard(end)
                 end.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, most: int | None
+    ) -> None:
+        passed = 0
         try:
             while data := await reader.read(65536):
                 await self._flows.wait()
-                writer.write(data)
+                writer.write(data if most is None else data[: most - passed])
+                passed = passed + len(data) if most is None else min(most, passed + len(data))
                 await writer.drain()
         except OSError:
             return
