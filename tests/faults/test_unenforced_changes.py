@@ -20,6 +20,7 @@ import pytest_asyncio
 
 from deploy.local.folders import open_temporary
 from deploy.local.system import SERVICES, Parts, System
+from tests.ledger.truth import read_truth
 from tests.support.backing import MakeDatabase, TestDatabase
 from tests.support.waiting import eventually
 
@@ -179,6 +180,25 @@ async def test_a_request_whose_opening_was_killed_is_completed_by_its_repeat(cha
     await ada.started(bob)
     _, listed = await bob.answered("GET", "/conversations?folder=requests")
     assert [item["lastMessage"]["text"] for item in listed["items"]] == ["hello"]
+
+
+async def test_the_ledger_waits_for_no_event_of_a_conversation_that_never_began(chat: Chat) -> None:
+    ada, bob = await chat.person("recruiter"), await chat.person("candidate")
+    chat.system.kill("message_svc")
+    assert (await ada.start(bob))[0] == 503  # it is committed, and its first message is not
+    await chat.system.restart("message_svc")
+    assert (await bob.answered("PUT", f"/blocks/{ada.user_id}"))[0] == 204
+    status, problem = await healed(lambda: ada.start(bob), until=lambda answer: answer[0] != 503)
+    assert (status, problem["code"]) == (403, "undeliverable")
+
+    owed = (
+        "SELECT name FROM conversation_svc.owed_events WHERE conversation_id IS NOT NULL AND recipients = $1"
+    )
+    assert [row["name"] for row in await chat.rows(owed, [bob.user_id])] == ["conversation.updated"]
+    await healed(
+        lambda: read_truth(chat.database.admin_url, [ada.user_id, bob.user_id]),
+        until=lambda truth: truth.owed == 0,
+    )
 
 
 async def test_an_acceptance_while_message_svc_is_away_tells_nobody_until_it_is_enforced(chat: Chat) -> None:

@@ -57,7 +57,7 @@ class Truth:
     blocks: set[tuple[str, str]] = field(default_factory=set)
     """(who, whom)."""
     owed: int = 0
-    """Events of any conversation that are not published yet."""
+    """Events of any conversation that anybody sees, not published yet."""
     told: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Events that have reached RabbitMQ, by the message that they tell of."""
     jobs: Jobs | None = None
@@ -73,12 +73,16 @@ class Truth:
 BACKLOG = """
 SELECT (SELECT count(*) FROM message_svc.outbox_bus) + (SELECT count(*) FROM conversation_svc.outbox_bus)
 """
+# What is owed about a conversation waits for its first message: until then nobody sees it, and its start may
+# have been refused.
 _OWED = """
 SELECT (SELECT count(*) FROM message_svc.outbox_realtime)
      + (SELECT count(*) FROM message_svc.outbox_bus)
      + (SELECT count(*) FROM conversation_svc.outbox_realtime)
      + (SELECT count(*) FROM conversation_svc.outbox_bus)
-     + (SELECT count(*) FROM conversation_svc.owed_events)
+     + (SELECT count(*) FROM conversation_svc.owed_events
+        WHERE conversation_id IS NULL
+           OR EXISTS (SELECT FROM message_svc.gate WHERE id = conversation_id AND last_seq > 0))
 """
 
 
