@@ -102,6 +102,7 @@ async def chat(make_database: MakeDatabase, redis_url: str, amqp_url: str) -> As
     database = await make_database()
     folder = open_temporary()
     often = {"PUSH_SWEEP_SECONDS": "0.3", "PUSH_OWED_AFTER_SECONDS": "1", "RECONCILE_SECONDS": "1"}
+    often["UNOPENED_TTL_SECONDS"] = "600"  # nothing that was begun is forgotten, however slow the machine
     databases = {service: await database.url(service) for service in SERVICES}
     parts = Parts(databases, redis_url=redis_url, amqp_url=amqp_url, overrides={"conversation_svc": often})
     system = System(folder, parts)
