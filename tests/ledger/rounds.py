@@ -26,7 +26,8 @@ from tests.ledger.truth import BACKLOG, Truth, read_truth
 from tests.ledger.violations import Column, View, Violation
 from tests.ledger.world import World
 
-# The promise; and for what has no promise, far above what a loaded machine takes.
+# The promise; for what waits its turn behind minutes of others; and for what has no promise, far above what a
+# loaded machine takes.
 CONVERGENCE_SECONDS = 60.0
 BACKLOG_SECONDS = 300.0
 PATIENCE_SECONDS = 300.0
@@ -126,7 +127,8 @@ async def _judged(
             history = read_history(journal.look())
             violations = check(history, truth, views)
             passed = time.monotonic() - began
-            overdue = any(passed > (BACKLOG_SECONDS if each.backlog else within) for each in violations)
+            turn = within if kind.away_seconds is None else BACKLOG_SECONDS
+            overdue = any(passed > (turn if each.backlog else within) for each in violations)
             if not violations or overdue:
                 return _summed(history, truth, violations, passed, Path(plan.journal))
             await asyncio.sleep(0.2)
