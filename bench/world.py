@@ -1,0 +1,196 @@
+"""A whole system on servers of its own, with people and conversations to load it with."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from bench import cpu
+from chatctl.rest import Rest
+from deploy.local.backing import Backing
+from deploy.local.databases import ensure_database, ensure_service
+from deploy.local.folders import CHECKOUT, open_temporary
+from deploy.local.issuer.claims import TokenRequest, claims_for
+from deploy.local.issuer.keys import SigningKey
+from deploy.local.issuer.settings import IssuerSettings
+from deploy.local.packages import Say
+from deploy.local.system import AUDIENCE, SERVICES, Parts, System, make_secret
+
+# Limits stay in force and are counted as ever; they only allow more than anybody can do.
+_LIMITS = {f"RATE_{kind}": "1000000/10" for kind in ("SEND", "START", "READ", "OTHER", "CONNECT", "FRAMES")}
+_SEEDS_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two people with an accepted conversation."""
+
+    conversation_id: str
+    sender: str
+    receiver: str
+    sender_token: str
+    receiver_token: str
+
+
+@dataclass
+class World:
+    """What is measured."""
+
+    folder: Path
+    system: System
+    backing: Backing
+    admin_url: str
+    databases: Mapping[str, str]
+    redis_url: str
+    _key: SigningKey
+    _issuer: IssuerSettings
+    _pairs: list[Pair] = field(default_factory=list)
+
+    def token(self, user_id: str, role: str = "candidate") -> str:
+        """A token of the development issuer, good for a day."""
+        wanted = TokenRequest.model_validate({"userId": user_id, "role": role, "expiresIn": 86_400})
+        return self._key.sign(claims_for(wanted, self._issuer, now=int(time.time())))
+
+    def roots(self) -> dict[str, int]:
+        """Every process of ours by name; each with what it has started."""
+        found = {name: program.running.pid for name, program in self.system.programs.items()}
+        return found | {child.name: child.pid for child in self.backing.children}
+
+    async def pairs(self, number: int) -> Sequence[Pair]:
+        """As many pairs, those of earlier calls among them."""
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=_SEEDS_AT_ONCE)) as http:
+            gate = asyncio.Semaphore(_SEEDS_AT_ONCE)
+
+            async def make(index: int) -> Pair:
+                async with gate:
+                    return await self._pair(http, index)
+
+            self._pairs += await asyncio.gather(*(make(index) for index in range(len(self._pairs), number)))
+        return self._pairs[:number]
+
+    async def _pair(self, http: aiohttp.ClientSession, index: int) -> Pair:
+        sender, receiver = f"recruiter-{index}", f"candidate-{index}"
+        tokens = self.token(sender, "recruiter"), self.token(receiver)
+        left, right = (Rest(http, self.system.edge_url, token) for token in tokens)
+        await right.get("/me")  # who never looked in cannot be written to
+        body = {"recipientId": receiver, "message": {"clientMessageId": "first", "text": "Good morning."}}
+        _, created = await left.request("POST", "/conversations", body)
+        conversation_id = str((created or {})["conversation"]["id"])
+        await right.request("POST", f"/conversations/{conversation_id}/accept", {})
+        return Pair(conversation_id, sender, receiver, *tokens)
+
+
+@asynccontextmanager
+async def running(say: Say, overrides: Mapping[str, Mapping[str, str]] | None = None) -> AsyncIterator[World]:
+    """Starts everything and ends it. `overrides`: more settings, by program name."""
+    folder = open_temporary()
+    backing = Backing(folder, say=say, environ={})
+    system: System | None = None
+    try:
+        urls = await backing.start()
+        admin_url = await ensure_database(urls["DATABASE_URL"], "chat")
+        databases = {
+            service: await ensure_service(
+                admin_url, service, role=service, password=make_secret(folder, f"{service}-password")
+            )
+            for service in SERVICES
+        }
+        given = {"edge_gateway": _LIMITS}
+        for name, settings in (overrides or {}).items():
+            given[name] = {**given.get(name, {}), **settings}
+        system = System(folder, Parts(databases, urls["REDIS_URL"], urls["AMQP_URL"], given))
+        await system.start()
+        issuer = IssuerSettings(url=system.issuer_url, audience=AUDIENCE, keys_dir=folder.path / "issuer")
+        key = SigningKey.load_or_make(folder.path / "issuer")
+        yield World(folder.path, system, backing, admin_url, databases, urls["REDIS_URL"], key, issuer)
+    finally:
+        if system is not None:
+            await system.stop()
+        await backing.stop()
+        folder.close()
+
+
+class Load:
+    """A load program in a process of its own: one line in, lines out (see `bench.load.program`)."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
+        self._name = name
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def event(self, name: str, *, within_s: float) -> dict[str, Any]:
+        """Waits for a line of that event. Raises RuntimeError when the program ended or is late."""
+        if self._process.stdout is None:
+            raise RuntimeError("no stdout")
+        async with asyncio.timeout(within_s):
+            line = await self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"load program {self._name} ended")
+        told: dict[str, Any] = json.loads(line)
+        if told.pop("event") != name:
+            raise RuntimeError(f"load program {self._name} said {line!r}, not {name}")
+        return told
+
+    def go_on(self) -> None:
+        """Ends its `wait`."""
+        if self._process.stdin is not None:
+            self._process.stdin.write(b"\n")
+
+
+@asynccontextmanager
+async def load(name: str, configuration: object) -> AsyncIterator[Load]:
+    """Runs `bench.load.<name>` with a configuration; it is gone afterwards."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        f"bench.load.{name}",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=CHECKOUT,
+        limit=64 * 1024 * 1024,
+    )
+    try:
+        if process.stdin is not None:
+            process.stdin.write(json.dumps(configuration).encode() + b"\n")
+        yield Load(name, process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+class Cost:
+    """CPU by process over a stretch of time."""
+
+    def __init__(self, roots: Mapping[str, int]) -> None:
+        self._roots = dict(roots)
+        self._began = cpu.cpu_s(self._roots)
+        self._at = time.monotonic()
+
+    def per(self, units: int) -> dict[str, float]:
+        """Microseconds of each process for one of `units`, since the beginning; idle ones are left out."""
+        now = cpu.cpu_s(self._roots)
+        return {
+            name: round((now[name] - self._began[name]) * 1e6 / max(1, units), 1)
+            for name in self._roots
+            if now[name] - self._began[name] > 0.005
+        }
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._at
+
+
+__all__ = ["Cost", "Load", "Pair", "World", "load", "running"]
