@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
+from bench.figures import Figure
+from bench.scenario import Row, Scenario
 from bench.world import Cost, World, load
 from deploy.local.packages import Say
 
 PAIRS = (1, 32, 128)
 
 
-async def measure(world: World, say: Say, *, short: bool) -> list[dict[str, Any]]:
+async def measure(world: World, say: Say, *, short: bool) -> list[Row]:
     """One row for each number of pairs: the median run of three by rate."""
     rows = []
     for number in PAIRS:
@@ -19,7 +21,7 @@ async def measure(world: World, say: Say, *, short: bool) -> list[dict[str, Any]
     return rows
 
 
-async def _measure(world: World, number: int, *, runs: int, measure_s: float) -> dict[str, Any]:
+async def _measure(world: World, number: int, *, runs: int, measure_s: float) -> Row:
     pairs = await world.pairs(number)
     configuration = {
         "edge_url": world.system.edge_url,
@@ -39,7 +41,37 @@ async def _measure(world: World, number: int, *, runs: int, measure_s: float) ->
             program.go_on()
             told = await program.event("measured", within_s=measure_s + 30)
             cpu_us = cost.per(told["messages"])
+            owed = await world.owed()
             program.go_on()
-            found.append({"pairs": number, **told, "cpu_us": cpu_us, "total_us": round(sum(cpu_us.values()))})
+            found.append(
+                {
+                    "pairs": number,
+                    **told,
+                    "cpu_us": cpu_us,
+                    "total_us": round(sum(cpu_us.values())),
+                    # What comes after a message may lag behind; then its cost is not all in the figures.
+                    "owed": owed,
+                }
+            )
         await program.event("done", within_s=30)
     return sorted(found, key=lambda row: row["per_s"])[len(found) // 2]
+
+
+def figures(rows: Sequence[Row]) -> list[Figure]:
+    """Rates, latencies and costs by number of pairs."""
+    found = []
+    for row in rows:
+        alone, name = row["pairs"] == 1, f"sends, {row['pairs']} pair{'s' * (row['pairs'] > 1)}"
+        found += [
+            Figure(f"{name}: persisted and delivered", row["per_s"], "/s"),
+            Figure(f"{name}: sent to acknowledged, p50", row["ack_ms"][0], "ms"),
+            Figure(f"{name}: sent to acknowledged, p99", row["ack_ms"][1], "ms"),
+            Figure(f"{name}: sent to delivered, p50", row["deliver_ms"][0], "ms", 6 if alone else None),
+            Figure(f"{name}: sent to delivered, p99", row["deliver_ms"][1], "ms", 15 if alone else None),
+            Figure(f"{name}: CPU a message, all processes", row["total_us"], "us"),
+            *(Figure(f"{name}: CPU a message, {each}", us, "us") for each, us in row["cpu_us"].items()),
+        ]
+    return found
+
+
+SCENARIO = Scenario("sends", "pairs who talk, through the whole stack", measure, figures)

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aio_pika
 import aiohttp
+import asyncpg
 
 from bench import cpu
 from chatctl.rest import Rest
@@ -28,6 +30,7 @@ from deploy.local.system import AUDIENCE, SERVICES, Parts, System, make_secret
 # Limits stay in force and are counted as ever; they only allow more than anybody can do.
 _LIMITS = {f"RATE_{kind}": "1000000/10" for kind in ("SEND", "START", "READ", "OTHER", "CONNECT", "FRAMES")}
 _SEEDS_AT_ONCE = 16
+_QUEUE = "conversation_svc.mail"
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class World:
     admin_url: str
     databases: Mapping[str, str]
     redis_url: str
+    amqp_url: str
     _key: SigningKey
     _issuer: IssuerSettings
     _pairs: list[Pair] = field(default_factory=list)
@@ -64,6 +68,23 @@ class World:
         """Every process of ours by name; each with what it has started."""
         found = {name: program.running.pid for name, program in self.system.programs.items()}
         return found | {child.name: child.pid for child in self.backing.children}
+
+    async def owed(self) -> dict[str, int]:
+        """What has not followed yet from what was stored: rows of the outboxes, and messages in queues."""
+        conn = await asyncpg.connect(self.admin_url)
+        try:
+            rows: int = await conn.fetchval(
+                "SELECT (SELECT count(*) FROM message_svc.outbox_realtime)"
+                " + (SELECT count(*) FROM message_svc.outbox_bus)"
+            )
+        finally:
+            await conn.close()
+        connection = await aio_pika.connect(self.amqp_url)
+        async with connection:
+            channel = await connection.channel()
+            queue = await channel.get_queue(_QUEUE, ensure=True)
+            waiting = queue.declaration_result.message_count or 0
+        return {"outbox": rows, "queue": waiting}
 
     async def pairs(self, number: int) -> Sequence[Pair]:
         """As many pairs, those of earlier calls among them."""
@@ -111,7 +132,17 @@ async def running(say: Say, overrides: Mapping[str, Mapping[str, str]] | None = 
         await system.start()
         issuer = IssuerSettings(url=system.issuer_url, audience=AUDIENCE, keys_dir=folder.path / "issuer")
         key = SigningKey.load_or_make(folder.path / "issuer")
-        yield World(folder.path, system, backing, admin_url, databases, urls["REDIS_URL"], key, issuer)
+        yield World(
+            folder.path,
+            system,
+            backing,
+            admin_url,
+            databases,
+            urls["REDIS_URL"],
+            urls["AMQP_URL"],
+            key,
+            issuer,
+        )
     finally:
         if system is not None:
             await system.stop()

@@ -1,0 +1,35 @@
+"""What a scenario is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bench.figures import Figure
+from bench.world import World
+from deploy.local.packages import Say
+
+Row = dict[str, Any]
+
+
+class Measure(Protocol):
+    """Does the work and returns what was seen, a row a setting. Raises when it was not done right."""
+
+    async def __call__(self, world: World, say: Say, *, short: bool) -> list[Row]: ...
+
+
+class Figures(Protocol):
+    """What the rows say, by name."""
+
+    def __call__(self, rows: Sequence[Row]) -> list[Figure]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One thing that is measured."""
+
+    name: str
+    about: str
+    measure: Measure
+    figures: Figures
