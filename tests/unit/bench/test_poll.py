@@ -52,7 +52,8 @@ def frame(payload: bytes, opcode: int = 1) -> bytes:
 
 
 def test_frames_in_any_cut(listener: socket.socket) -> None:
-    poll, seen = Poll(), []
+    poll = Poll()
+    seen: list[bytes] = []
     ws = WebSocket(poll, url_of(listener), "token", seen.append)
     peer, _ = listener.accept()
     with peer:
