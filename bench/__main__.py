@@ -6,7 +6,6 @@ Exit code 1 when a scenario's work was not done right, a demand does not hold, o
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from typing import Any
 
@@ -14,6 +13,7 @@ from bench import machine, results, sends
 from bench.figures import TOLERANCE, Figure, regressions
 from bench.scenario import Scenario
 from bench.world import running
+from deploy.local.signals import Signals, run_to_exit_code
 
 SCENARIOS: dict[str, Scenario] = {each.name: each for each in (sends.SCENARIO,)}
 
@@ -23,7 +23,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-async def measure(names: list[str], *, short: bool) -> tuple[list[Figure], dict[str, Any]]:
+async def measure(names: list[str], signals: Signals, *, short: bool) -> tuple[list[Figure], dict[str, Any]]:
     """Runs the scenarios in turn, all on one system."""
     figures: list[Figure] = []
     rows: dict[str, Any] = {}
@@ -32,7 +32,29 @@ async def measure(names: list[str], *, short: bool) -> tuple[list[Figure], dict[
             say(f"\n──── {name}: {SCENARIOS[name].about} ────")
             rows[name] = await SCENARIOS[name].measure(world, say, short=short)
             figures += SCENARIOS[name].figures(rows[name])
+        signals.stopping()
     return figures, rows
+
+
+async def run(options: argparse.Namespace, signals: Signals) -> int:
+    """Measures and judges; returns the exit code."""
+    described = machine.describe()
+    figures, rows = await measure(options.scenarios or list(SCENARIOS), signals, short=options.short)
+    results.show(figures)
+    if options.keep:
+        say(f"Written to {results.keep(results.document(described, figures, rows))}")
+    found: list[str] = []
+    if not options.short:
+        found += [f"{each.name} is not {each.demand}" for each in figures if each.holds is False]
+    if results.REFERENCE.exists():
+        yardstick, reference = float(str(described["yardstick_us"])), results.load(results.REFERENCE)
+        found += [
+            f"{each.name} is {each.times} times what it was"
+            for each in regressions(figures, yardstick, reference, options.tolerance)
+        ]
+    for each in found:
+        say(each)
+    return int(bool(found))
 
 
 def main() -> int:
@@ -46,23 +68,7 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.scenarios) - set(SCENARIOS):
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
-    described = machine.describe()
-    figures, rows = asyncio.run(measure(options.scenarios or list(SCENARIOS), short=options.short))
-    results.show(figures)
-    if options.keep:
-        say(f"Written to {results.keep(results.document(described, figures, rows))}")
-    failed = False
-    if not options.short:
-        missed = [each.name for each in figures if each.holds is False]
-        failed = bool(missed)
-        if missed:
-            say(f"Not as it must be: {', '.join(missed)}")
-    if results.REFERENCE.exists():
-        yardstick = float(str(described["yardstick_us"]))
-        for each in regressions(figures, yardstick, results.load(results.REFERENCE), options.tolerance):
-            failed = True
-            say(f"Costs {each.times} times what it did: {each.name}")
-    return int(failed)
+    return run_to_exit_code(lambda signals: run(options, signals), say)
 
 
 if __name__ == "__main__":
