@@ -9,13 +9,15 @@ import argparse
 import sys
 from typing import Any
 
-from bench import machine, results, sends
+from bench import handshakes, idle, machine, results, sends, storm
 from bench.figures import TOLERANCE, Figure, regressions
 from bench.scenario import Scenario
 from bench.world import running
 from deploy.local.signals import Signals, run_to_exit_code
 
-SCENARIOS: dict[str, Scenario] = {each.name: each for each in (sends.SCENARIO,)}
+SCENARIOS: dict[str, Scenario] = {
+    each.name: each for each in (sends.SCENARIO, handshakes.SCENARIO, idle.SCENARIO, storm.SCENARIO)
+}
 
 
 def say(text: str) -> None:

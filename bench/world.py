@@ -64,6 +64,10 @@ class World:
         wanted = TokenRequest.model_validate({"userId": user_id, "role": role, "expiresIn": 86_400})
         return self._key.sign(claims_for(wanted, self._issuer, now=int(time.time())))
 
+    def tokens(self, name: str, number: int) -> list[str]:
+        """Tokens of as many people, `<name>-0` and so on; one costs a millisecond."""
+        return [self.token(f"{name}-{index}") for index in range(number)]
+
     def roots(self) -> dict[str, int]:
         """Every process of ours by name; each with what it has started."""
         found = {name: program.running.pid for name, program in self.system.programs.items()}
@@ -176,8 +180,15 @@ class Load:
 
     def go_on(self) -> None:
         """Ends its `wait`."""
+        self._write(b"\n")
+
+    def tell(self, what: object) -> None:
+        """One more `configuration`."""
+        self._write(json.dumps(what).encode() + b"\n")
+
+    def _write(self, line: bytes) -> None:
         if self._process.stdin is not None:
-            self._process.stdin.write(b"\n")
+            self._process.stdin.write(line)
 
 
 @asynccontextmanager

@@ -22,6 +22,14 @@ class Lost(Exception):  # noqa: N818 - a connection's state, said as one
     """The server ended a connection that the load still needs."""
 
 
+class Refused(Lost):
+    """A handshake was answered by something else than an upgrade; `status` says what."""
+
+    def __init__(self, head: bytes) -> None:
+        super().__init__(f"a WebSocket: {head[:200]!r}")
+        self.status = int(head[9:12]) if head[9:12].isdigit() else 0
+
+
 class Poll:
     """Waits for all connections at once."""
 
@@ -165,7 +173,7 @@ class WebSocket:
                 self._buffer = data
                 return
             if not data.startswith(b"HTTP/1.1 101"):
-                raise Lost(f"a WebSocket: {data[:200]!r}")
+                raise Refused(data)
             self.opened, start = True, head + 4
         size = len(data)
         while start + 2 <= size:

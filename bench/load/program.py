@@ -9,8 +9,9 @@ from typing import Any
 
 
 def configuration() -> Any:
-    """The line that the bench wrote."""
-    return json.loads(sys.stdin.readline())
+    """The next line that the bench writes; None when there comes no more."""
+    line = sys.stdin.readline()
+    return json.loads(line) if line.strip() else None
 
 
 def say(event: str, **facts: object) -> None:
