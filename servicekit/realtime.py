@@ -9,17 +9,21 @@ cursor is the entry's id and the frame is JSON, complete but for the cursor:
 The frame is encoded once an event; see `lua/publish.lua` for what makes the two one step.
 """
 
+import asyncio
 import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import hiredis
 import orjson
 import redis.asyncio as redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from servicekit.outbox.events import RealtimeEvent, Refused, SinkUnavailable, rfc3339
 from servicekit.outbox.spans import publish_spans
@@ -27,6 +31,8 @@ from servicekit.outbox.spans import publish_spans
 EVENT_VERSION = 1
 _SCRIPT = (Path(__file__).parent / "lua" / "publish.lua").read_bytes()
 _SHA = hashlib.sha1(_SCRIPT, usedforsecurity=False).hexdigest()
+_pack: Callable[[tuple[Any, ...]], bytes] = hiredis.pack_command
+_EVALSHA = _pack(("EVALSHA", _SHA, 1)).partition(b"\r\n")[2]
 _PIPELINE_CALLS = 1000
 
 
@@ -55,23 +61,33 @@ def encode_frame(event: RealtimeEvent) -> bytes:
     return orjson.dumps(frame)
 
 
-class RealtimePublisher:
-    """Publishes to Redis. The connection is made when first needed and again whenever it broke.
+def _bulk(text: str) -> bytes:
+    """An argument as Redis' protocol has it."""
+    data = text.encode()
+    return b"$%d\r\n%b\r\n" % (len(data), data)
 
-    `max_len` bounds each stream's entries (approximately), `max_age_s` their age; a stream without
-    events goes a day later. `timeout_s` bounds each wait for Redis.
+
+class RealtimePublisher:
+    """Publishes to Redis. A connection is made when first needed and again whenever it broke.
+
+    `max_len` bounds each stream's entries (approximately), `max_age_s` their age (to one in a hundred); a
+    stream without events goes a day later. `timeout_s` bounds connecting, and each pipeline.
+
+    The connections are redis-py's, for what it knows of URLs, TLS and signing in. Its pipeline objects are
+    not used: they cost more than twice what writing and reading costs.
     """
 
     def __init__(
         self, redis_url: str, *, max_len: int = 1000, max_age_s: int = 7 * 86_400, timeout_s: float = 5.0
     ) -> None:
-        self._redis = redis.Redis.from_url(
+        self._connections = redis.ConnectionPool.from_url(
             redis_url,
             socket_connect_timeout=timeout_s,
-            socket_timeout=timeout_s,
-            # Once more at once: a kept connection may have died with the Redis before this one.
-            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+            socket_timeout=None,
+            retry=Retry(NoBackoff(), 0),
         )
+        self._idle: list[AbstractConnection] = []
+        self._timeout_s = timeout_s
         self._limits = (max_len, max_age_s * 1000, max_age_s + 86_400)
 
     async def publish(self, events: Sequence[RealtimeEvent]) -> Refused:
@@ -81,7 +97,7 @@ class RealtimePublisher:
         """
         with publish_spans("publish realtime", events):
             refused: dict[UUID, str] = {}
-            calls: list[tuple[Any, ...]] = []
+            calls: list[bytes] = []
             for event in events:
                 try:
                     calls += self._calls(event)
@@ -93,37 +109,61 @@ class RealtimePublisher:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._redis.aclose()
+        while self._idle:
+            await self._idle.pop().disconnect()
 
-    def _calls(self, event: RealtimeEvent) -> list[tuple[Any, ...]]:
-        """The EVALSHA arguments of each recipient."""
+    def _calls(self, event: RealtimeEvent) -> list[bytes]:
+        """The EVALSHA of each recipient, packed; what they have in common is packed once."""
         fields: list[Any] = ["type", event.name, "eventId", str(event.event_id)]
         fields += ["at", rfc3339(event.occurred_at), "refs", orjson.dumps(event.refs)]
         if event.conversation_id is not None:
             fields += ["conversationId", str(event.conversation_id)]
-        tail = (*self._limits, encode_frame(event), *fields)
-        return [("EVALSHA", _SHA, 1, stream_key(user), channel(user), *tail) for user in event.recipients]
+        common = (*self._limits, encode_frame(event), *fields)
+        tail = _pack(common).partition(b"\r\n")[2]  # without the number of arguments
+        head = b"*%d\r\n" % (5 + len(common)) + _EVALSHA
+        return [
+            b"".join((head, _bulk(stream_key(user)), _bulk(channel(user)), tail)) for user in event.recipients
+        ]
 
-    async def _send(self, calls: list[tuple[Any, ...]]) -> None:
+    async def _send(self, calls: list[bytes]) -> None:
         try:
-            waiting = await self._attempt(calls)
-            if waiting:  # a Redis that restarted, failed over or was told SCRIPT FLUSH has no scripts
-                await self._redis.script_load(_SCRIPT)
-                waiting = await self._attempt(waiting)
+            async with asyncio.timeout(self._timeout_s):
+                waiting = await self._attempt(calls)
+                if waiting:  # a Redis that restarted, failed over or was told SCRIPT FLUSH has no scripts
+                    await self._attempt([_pack(("SCRIPT", "LOAD", _SCRIPT))])
+                    waiting = await self._attempt(waiting)
         except (RedisError, OSError) as error:
             raise SinkUnavailable(f"redis: {type(error).__name__}") from error
         if waiting:
             raise SinkUnavailable("redis: the script vanished again")
 
-    async def _attempt(self, calls: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    async def _attempt(self, calls: list[bytes]) -> list[bytes]:
         """Run the calls in one pipeline; returns those for which Redis lacked the script."""
-        pipe = self._redis.pipeline(transaction=False)
-        for arguments in calls:
-            pipe.execute_command(*arguments)
-        waiting = []
-        for call, answer in zip(calls, await pipe.execute(raise_on_error=False), strict=True):
-            if isinstance(answer, NoScriptError):
-                waiting.append(call)
-            elif isinstance(answer, Exception):
-                raise answer
+        if self._idle:
+            connection = self._idle.pop()
+            try:
+                return await self._run(connection, calls)
+            except (redis.ConnectionError, OSError):
+                pass  # it may have died with the Redis before this one: once more, on a new connection
+        connection = self._connections.make_connection()  # type: ignore[no-untyped-call]
+        return await self._run(connection, calls)
+
+    async def _run(self, connection: AbstractConnection, calls: list[bytes]) -> list[bytes]:
+        waiting: list[bytes] = []
+        failed: ResponseError | None = None
+        try:
+            await connection.send_packed_command(b"".join(calls))  # connects when it is new
+            for call in calls:
+                try:
+                    await connection.read_response(timeout=math.inf)
+                except NoScriptError:
+                    waiting.append(call)
+                except ResponseError as error:
+                    failed = error
+        except BaseException:
+            await connection.disconnect(nowait=True)  # what is still on its way there answers nobody
+            raise
+        self._idle.append(connection)
+        if failed is not None:
+            raise failed
         return waiting

@@ -102,4 +102,4 @@ def bus_rows(events: Sequence[BusEvent]) -> list[dict[str, Any]]:
 
 def rfc3339(moment: datetime) -> str:
     """A time as the contract has it: UTC, milliseconds, `Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -101,6 +101,17 @@ async def test_a_stream_is_bounded_in_age_and_goes_when_nothing_comes(
     await publisher.close()
 
 
+async def test_a_stream_that_nothing_would_end_is_given_its_time(
+    redis_url: str, redis_client: redis.Redis, user: str
+) -> None:
+    publisher = RealtimePublisher(redis_url)
+    await publisher.publish([realtime_event(user)])
+    await redis_client.persist(stream_key(user))
+    await publisher.publish([realtime_event(user)])
+    assert await redis_client.ttl(stream_key(user)) > 7 * 86_400
+    await publisher.close()
+
+
 async def test_a_flushed_script_is_loaded_again(redis_server: RedisServer, user: str) -> None:
     publisher = RealtimePublisher(redis_server.url)
     client = redis.Redis.from_url(redis_server.url)
