@@ -6,7 +6,6 @@ persistent and confirmed by the broker. `traceparent` is in the CloudEvent and i
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 from uuid import UUID
 
@@ -14,11 +13,10 @@ import aio_pika
 import orjson
 import structlog
 from aio_pika.abc import AbstractConnection
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aiormq.channel import Channel
-from pamqp.commands import Basic
-from pamqp.common import FieldTable
 
+from servicekit.amqp_batch import Confirm, Outgoing, is_kept, send_batch, settled
 from servicekit.outbox.events import BusEvent, Refused, SinkUnavailable, rfc3339
 from servicekit.outbox.spans import publish_spans
 
@@ -71,46 +69,45 @@ class BusPublisher:
         """
         with publish_spans("publish bus", events) as traceparents:
             refused: dict[UUID, str] = {}
-            confirmed: set[UUID] = set()
-            messages: list[_Message] = []
+            ids: list[UUID] = []
+            messages: list[Outgoing] = []
             for event, traceparent in zip(events, traceparents, strict=True):
                 try:
-                    body = encode_cloud_event(event, source=f"/{self._service}", traceparent=traceparent)
+                    messages.append(self._message(event, traceparent))
                 except TypeError as error:
                     refused[event.event_id] = type(error).__name__
                 else:
-                    messages.append(_Message(event, body, traceparent))
+                    ids.append(event.event_id)
+            confirms: list[Confirm] = []
             try:
                 async with asyncio.timeout(self._timeout_s), self._lock:
-                    await self._send(messages, refused, confirmed)
+                    await self._send(messages, confirms)
             except (TimeoutError, *CONNECTION_EXCEPTIONS) as error:
-                raise SinkUnavailable(f"rabbitmq: {type(error).__name__}", confirmed) from error
+                raise SinkUnavailable(f"rabbitmq: {type(error).__name__}", _kept(ids, confirms)) from error
             except asyncio.CancelledError as error:
                 task = asyncio.current_task()
                 if task is not None and task.cancelling():
                     raise
                 # aiormq cancels what waits for a connection that closes; nobody cancelled us.
-                raise SinkUnavailable("rabbitmq: the connection closed", confirmed) from error
-            return refused
+                raise SinkUnavailable("rabbitmq: the connection closed", _kept(ids, confirms)) from error
+            kept = _kept(ids, confirms)
+            return refused | {event_id: "not confirmed" for event_id in ids if event_id not in kept}
 
     async def close(self) -> None:
         """Close the connection."""
         self._drop()
         await asyncio.gather(*self._closing)
 
-    async def _send(
-        self, messages: Sequence["_Message"], refused: dict[UUID, str], confirmed: set[UUID]
-    ) -> None:
+    def _message(self, event: BusEvent, traceparent: str | None) -> Outgoing:
+        body = encode_cloud_event(event, source=f"/{self._service}", traceparent=traceparent)
+        return Outgoing(event.name, body, _CONTENT_TYPE, str(event.event_id), traceparent)
+
+    async def _send(self, messages: Sequence[Outgoing], confirms: list[Confirm]) -> None:
+        """Sends all and waits until the broker has answered for each; fills `confirms`, in their order."""
         try:
             channel = await self._open_channel()
-            outcomes = await asyncio.gather(
-                *(message.publish(channel, confirmed) for message in messages), return_exceptions=True
-            )
-            for message, outcome in zip(messages, outcomes, strict=True):
-                if isinstance(outcome, DeliveryError):
-                    refused[message.event.event_id] = "not confirmed"
-                elif isinstance(outcome, BaseException):
-                    raise outcome
+            confirms += send_batch(channel, EXCHANGE, messages)
+            await settled(channel, confirms)
         except BaseException:
             self._drop()  # what is still on its way there must not be confirmed to the next batch
             raise
@@ -135,30 +132,9 @@ class BusPublisher:
             closing.add_done_callback(self._closing.discard)
 
 
-@dataclass(frozen=True, slots=True)
-class _Message:
-    event: BusEvent
-    body: bytes
-    traceparent: str | None
-
-    async def publish(self, channel: Channel, confirmed: set[UUID]) -> None:
-        """Adds itself to `confirmed` when the broker has. DeliveryError when it will not keep the message."""
-        headers: FieldTable = {} if self.traceparent is None else {"traceparent": self.traceparent}
-        await channel.basic_publish(
-            self.body,
-            exchange=EXCHANGE,
-            routing_key=self.event.name,
-            properties=Basic.Properties(
-                content_type=_CONTENT_TYPE,
-                delivery_mode=2,
-                message_id=str(self.event.event_id),
-                headers=headers,
-            ),
-            mandatory=False,
-            # Not waiting for the socket lets a batch go out together; the confirm is awaited all the same.
-            wait=False,
-        )
-        confirmed.add(self.event.event_id)
+def _kept(ids: Sequence[UUID], confirms: Sequence[Confirm]) -> set[UUID]:
+    """What the broker has said that it keeps. No confirms: nothing was sent."""
+    return {event_id for event_id, confirm in zip(ids, confirms, strict=False) if is_kept(confirm)}
 
 
 async def _close(connection: AbstractConnection) -> None:

@@ -41,6 +41,17 @@ async def test_a_batch_stays_in_order(amqp_url: str, inbox: BusInbox) -> None:
     await publisher.close()
 
 
+async def test_a_message_longer_than_a_frame_arrives_whole(amqp_url: str, inbox: BusInbox) -> None:
+    publisher = BusPublisher(amqp_url, service="tests")
+    event = bus_event(inbox.key)
+    long = BusEvent(event.event_id, inbox.key, "c", {"text": "x" * 300_000}, event.occurred_at)
+    assert await publisher.publish([long, bus_event(inbox.key, 2)]) == {}
+    first, second = await inbox.take(2)
+    assert first["data"] == long.payload
+    assert second["data"] == {"number": 2}
+    await publisher.close()
+
+
 async def test_an_event_that_nobody_listens_to_is_published(amqp_url: str) -> None:
     publisher = BusPublisher(amqp_url, service="tests")
     assert await publisher.publish([bus_event("test.nobody.v1")]) == {}
