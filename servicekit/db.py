@@ -211,5 +211,8 @@ async def connect_pool(
             "idle_in_transaction_session_timeout": "60000",
             "timezone": "UTC",
             "jit": "off",
+            # Statements are prepared once a connection and look keys up, whatever the values are. Left to
+            # itself, Postgres plans a batch of one anew each time: the generic plan expects ten rows.
+            "plan_cache_mode": "force_generic_plan",
         },
     )

@@ -1,3 +1,7 @@
+-- Plans are generic (see servicekit.db): made once a connection, for a person with an average number of conversations.
+-- So that somebody with ten thousand costs no more, what is looked up for each row of a page or a list is a LATERAL
+-- subquery with a LIMIT: one read by key, and never a join that begins with all that the person has.
+
 -- The gate -----------------------------------------------------------------------------------------------
 
 -- name: lock_gates
@@ -57,9 +61,14 @@ ON CONFLICT (user_id, conversation_id) DO UPDATE SET
 -- name: find_duplicates
 -- A later statement than lock_gates: one that waited for the lock reads other rows with its old snapshot.
 SELECT message.*
-FROM message
-JOIN unnest($1::uuid[], $2::text[], $3::text[]) AS sent (conversation_id, sender_id, client_message_id)
-    USING (conversation_id, sender_id, client_message_id)
+FROM unnest($1::uuid[], $2::text[], $3::text[]) AS sent (conversation_id, sender_id, client_message_id)
+JOIN LATERAL (
+    SELECT *
+    FROM message
+    WHERE conversation_id = sent.conversation_id AND sender_id = sent.sender_id
+      AND client_message_id = sent.client_message_id
+    LIMIT 1
+) AS message ON true
 
 -- name: place_messages
 -- Everything that a batch of accepted sends writes, in one statement: messages, their gates' counters, their
@@ -100,9 +109,9 @@ FROM jsonb_to_recordset($20::jsonb)
 
 -- name: find_replied
 -- Which of the answered messages exist in their conversations.
-SELECT message.conversation_id, message.id
-FROM message
-JOIN unnest($1::uuid[], $2::uuid[]) AS answered (conversation_id, id) USING (conversation_id, id)
+SELECT conversation_id, id
+FROM unnest($1::uuid[], $2::uuid[]) AS answered (conversation_id, id)
+WHERE EXISTS (SELECT FROM message WHERE conversation_id = answered.conversation_id AND id = answered.id)
 
 -- Changes ------------------------------------------------------------------------------------------------
 
@@ -234,8 +243,8 @@ WITH page AS MATERIALIZED (
 SELECT page.*, gate.last_seq AS gate_last_seq, gate.last_change AS gate_last_change, gate.snapshot AS gate_snapshot,
        message.*
 FROM page
-JOIN gate ON gate.id = page.conversation_id
-JOIN message ON message.conversation_id = gate.id AND message.seq = gate.last_seq
+JOIN LATERAL (SELECT * FROM gate WHERE id = page.conversation_id LIMIT 1) AS gate ON true
+JOIN LATERAL (SELECT * FROM message WHERE conversation_id = gate.id AND seq = gate.last_seq LIMIT 1) AS message ON true
 ORDER BY page.activity_at DESC, page.conversation_id DESC
 
 -- name: list_inbox
@@ -251,18 +260,18 @@ WITH page AS MATERIALIZED (
 SELECT page.*, gate.last_seq AS gate_last_seq, gate.last_change AS gate_last_change, gate.snapshot AS gate_snapshot,
        message.*
 FROM page
-JOIN gate ON gate.id = page.conversation_id
-JOIN message ON message.conversation_id = gate.id AND message.seq = gate.last_seq
+JOIN LATERAL (SELECT * FROM gate WHERE id = page.conversation_id LIMIT 1) AS gate ON true
+JOIN LATERAL (SELECT * FROM message WHERE conversation_id = gate.id AND seq = gate.last_seq LIMIT 1) AS message ON true
 ORDER BY page.activity_at DESC, page.conversation_id DESC
 
 -- name: get_member_views
 SELECT member.*, gate.last_seq AS gate_last_seq, gate.last_change AS gate_last_change,
        gate.snapshot AS gate_snapshot, message.*
 FROM unnest($2::uuid[]) AS wanted (id)
-JOIN member ON member.user_id = $1 AND member.conversation_id = wanted.id AND member.left_at IS NULL
-    AND member.activity_at IS NOT NULL
-JOIN gate ON gate.id = member.conversation_id
-JOIN message ON message.conversation_id = gate.id AND message.seq = gate.last_seq
+JOIN LATERAL (SELECT * FROM member WHERE user_id = $1 AND conversation_id = wanted.id LIMIT 1) AS member
+    ON member.left_at IS NULL AND member.activity_at IS NOT NULL
+JOIN LATERAL (SELECT * FROM gate WHERE id = member.conversation_id LIMIT 1) AS gate ON true
+JOIN LATERAL (SELECT * FROM message WHERE conversation_id = gate.id AND seq = gate.last_seq LIMIT 1) AS message ON true
 
 -- name: get_read_pointers
 SELECT member.conversation_id, member.user_id, member.shared_read_seq
@@ -284,21 +293,25 @@ SELECT page.*,
        CASE WHEN page.left_at IS NULL THEN gate.last_seq ELSE page.last_read_seq END AS gate_last_seq,
        CASE WHEN page.left_at IS NULL THEN gate.last_change ELSE 0 END AS gate_last_change
 FROM page
-JOIN gate ON gate.id = page.conversation_id
+JOIN LATERAL (SELECT * FROM gate WHERE id = page.conversation_id LIMIT 1) AS gate ON true
 ORDER BY page.changed_at DESC, page.conversation_id DESC
 
 -- name: get_messages_for_member
 -- As a replay shows them: only of conversations that the person is in.
 SELECT message.*, gate.snapshot AS gate_snapshot
 FROM unnest($2::uuid[], $3::bigint[]) AS wanted (conversation_id, seq)
-JOIN member ON member.user_id = $1 AND member.conversation_id = wanted.conversation_id AND member.left_at IS NULL
-    AND member.activity_at IS NOT NULL
-JOIN gate ON gate.id = wanted.conversation_id
-JOIN message ON message.conversation_id = wanted.conversation_id AND message.seq = wanted.seq
+JOIN LATERAL (SELECT * FROM member WHERE user_id = $1 AND conversation_id = wanted.conversation_id LIMIT 1) AS member
+    ON member.left_at IS NULL AND member.activity_at IS NOT NULL
+JOIN LATERAL (SELECT * FROM gate WHERE id = wanted.conversation_id LIMIT 1) AS gate ON true
+JOIN LATERAL (
+    SELECT * FROM message WHERE conversation_id = wanted.conversation_id AND seq = wanted.seq LIMIT 1
+) AS message ON true
 
 -- name: get_messages
 -- For the relay, which reads again what it publishes.
 SELECT message.*, gate.snapshot AS gate_snapshot
 FROM unnest($1::uuid[], $2::bigint[]) AS wanted (conversation_id, seq)
-JOIN message ON message.conversation_id = wanted.conversation_id AND message.seq = wanted.seq
-JOIN gate ON gate.id = wanted.conversation_id
+JOIN LATERAL (
+    SELECT * FROM message WHERE conversation_id = wanted.conversation_id AND seq = wanted.seq LIMIT 1
+) AS message ON true
+JOIN LATERAL (SELECT * FROM gate WHERE id = wanted.conversation_id LIMIT 1) AS gate ON true
