@@ -90,7 +90,7 @@ class ConversationApp:
             push_owed_after=timedelta(seconds=settings.push_owed_after_seconds),
             unopened_ttl=timedelta(seconds=settings.unopened_ttl_seconds),
         )
-        servicer = ConversationServicer(self.deps)
+        servicer = ConversationServicer(self.deps, trust)
         self._server = GrpcServer(
             settings=settings,
             trust=trust,

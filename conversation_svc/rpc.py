@@ -22,12 +22,12 @@ from conversation_svc.actions.list_blocks import list_blocks
 from conversation_svc.actions.put_block import put_block
 from conversation_svc.actions.put_mail_addresses import put_mail_addresses
 from conversation_svc.actions.repush_gates import repush_gates
-from conversation_svc.actions.sync_profile import sync_profile
+from conversation_svc.actions.sync_profile import sync_profile, sync_profiles
 from conversation_svc.actions.update_settings import update_settings
 from conversation_svc.actions.upsert_profiles import upsert_profiles
 from conversation_svc.actions.withdraw_request import withdraw_request
 from conversation_svc.callers import profile_of, writer
-from conversation_svc.domain import Refusal
+from conversation_svc.domain import Profile, Refusal
 from conversation_svc.messages import MOST_GATES
 from conversation_svc.wire import (
     context_from_proto,
@@ -42,7 +42,7 @@ from conversation_svc.wire import (
     timestamp,
 )
 from servicekit.errors import ChatError, Reason, Violation
-from servicekit.identity import acting_user
+from servicekit.identity import ActingUser, Trust, acting_user, current_caller
 
 DEFAULT_LIMIT = 50
 
@@ -53,8 +53,9 @@ if TYPE_CHECKING:  # generic in its stubs only
 class ConversationServicer(service_pb2_grpc.ConversationServiceServicer):
     """See `protos/splits/chat/conversation/v1/service.proto` for what each call promises."""
 
-    def __init__(self, deps: Deps) -> None:
+    def __init__(self, deps: Deps, trust: Trust) -> None:
         self._deps = deps
+        self._trust = trust
 
     async def SyncProfile(self, request: rpc.SyncProfileRequest, context: Context) -> rpc.SyncProfileResponse:
         user = acting_user()
@@ -63,6 +64,26 @@ class ConversationServicer(service_pb2_grpc.ConversationServiceServicer):
             await sync_profile(self._deps, profile)
             await put_mail_addresses(self._deps, {user.user_id: user.email})
         return rpc.SyncProfileResponse(profile=profile_to_proto(profile))
+
+    async def SyncProfiles(
+        self, request: rpc.SyncProfilesRequest, context: Context
+    ) -> rpc.SyncProfilesResponse:
+        users = self._trust.verify_assertion_together(request.acting_users, current_caller())
+        profiles = [_profile_or_none(user) for user in users]
+        written = [
+            (user, profile)
+            for user, profile in zip(users, profiles, strict=True)
+            # Whoever looks through somebody's eyes writes nothing.
+            if profile is not None and user.impersonator is None
+        ]
+        await sync_profiles(self._deps, [profile for _, profile in written])
+        await put_mail_addresses(self._deps, {user.user_id: user.email for user, _ in written})
+        return rpc.SyncProfilesResponse(
+            people=[
+                rpc.SyncedProfile(profile=None if profile is None else profile_to_proto(profile))
+                for profile in profiles
+            ]
+        )
 
     async def CreateConversation(
         self, request: rpc.CreateConversationRequest, context: Context
@@ -202,3 +223,10 @@ class ConversationServicer(service_pb2_grpc.ConversationServiceServicer):
             viewed.situation,
             viewed.viewer,
         )
+
+
+def _profile_or_none(user: ActingUser) -> Profile | None:
+    try:
+        return profile_of(user)
+    except ChatError:
+        return None  # one person's role is no reason to fail the others

@@ -32,6 +32,7 @@ from edge_gateway.sockets.hydration import Hydration
 from edge_gateway.sockets.leases import Leases
 from edge_gateway.sockets.socket import Limits
 from edge_gateway.sockets.streams import Streams
+from edge_gateway.sockets.welcomes import Welcomes
 from edge_gateway.tokens.jwks import RemoteKeys
 from edge_gateway.tokens.verifier import TokenVerifier
 from servicekit.clock import SystemClock
@@ -103,7 +104,7 @@ class EdgeApp:
             streams=Streams(self._redis),
             hydration=hydration,
             verifier=verifier,
-            backends=backends,
+            welcomes=Welcomes(backends),
             profiles=known,
             rates=rates,
             leases=leases,

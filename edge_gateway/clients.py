@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # the stubs alone know the asynchronous flavour
 conversation_stub: Callable[..., ConversationStub] = conversation_grpc.ConversationServiceStub
 message_stub: Callable[..., MessageStub] = message_grpc.MessageServiceStub
 
+TOGETHER = 64
+"""Most people in one call, as the contracts have it."""
 _CALL_S = 3.0
 _REDACT_S = 4.5
 """A redaction is answered once no copy of the text is on its way: some seconds after it was written."""
@@ -66,10 +68,11 @@ class Backends:
 
     # --- conversation_svc ---------------------------------------------------------------------------------
 
-    async def sync_profile(self, user: ActingUser) -> conversation_pb.Profile:
-        request = conversation_rpc.SyncProfileRequest()
+    async def sync_profiles(self, users: Sequence[ActingUser]) -> Sequence[conversation_rpc.SyncedProfile]:
+        """One for each of at most TOGETHER."""
+        request = conversation_rpc.SyncProfilesRequest(acting_users=self._signer.assertion_together(users))
         stub = self._conversations.stub
-        return (await self._call(self._conversations, stub.SyncProfile, request, user)).profile
+        return (await self._call(self._conversations, stub.SyncProfiles, request, None)).people
 
     async def create_conversation(
         self,
@@ -227,15 +230,25 @@ class Backends:
         request = message_rpc.GetUnreadRequest()
         return (await self._call(self._messages, self._messages.stub.GetUnread, request, user)).unread
 
+    async def get_welcomes(
+        self, asked: Sequence[tuple[ActingUser, Timestamp | None]], limit: int
+    ) -> Sequence[message_rpc.Welcome]:
+        """One for each of at most TOGETHER: who asks, and from when on what changed."""
+        request = message_rpc.GetWelcomesRequest(
+            acting_users=self._signer.assertion_together([user for user, _ in asked]),
+            people=[message_rpc.WelcomeAsk(changed_after=after) for _, after in asked],
+            limit=limit,
+        )
+        return (await self._call(self._messages, self._messages.stub.GetWelcomes, request, None)).welcomes
+
     async def get_watch_list(
         self,
         user: ActingUser,
         limit: int,
         *,
         after: message_rpc.WatchPosition | None = None,
-        changed_after: Timestamp | None = None,
     ) -> message_rpc.GetWatchListResponse:
-        request = message_rpc.GetWatchListRequest(limit=limit, after=after, changed_after=changed_after)
+        request = message_rpc.GetWatchListRequest(limit=limit, after=after)
         return await self._call(self._messages, self._messages.stub.GetWatchList, request, user)
 
     async def _call(

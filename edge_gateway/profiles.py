@@ -9,8 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from splits.chat.conversation.v1 import conversation_pb2 as conversation_pb
+from splits.chat.conversation.v1 import service_pb2 as conversation_rpc
 
-from edge_gateway.clients import Backends
+from edge_gateway.batches import Batches
+from edge_gateway.clients import TOGETHER, Backends
+from servicekit.errors import ChatError, Reason
 from servicekit.identity import ActingUser
 
 _REMEMBERED = 50_000
@@ -22,13 +25,16 @@ class Profiles:
     """Remembers what was told; a changed profile is told anew."""
 
     def __init__(self, backends: Backends, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._backends = backends
+        self._batches: Batches[ActingUser, conversation_rpc.SyncedProfile] = Batches(
+            backends.sync_profiles, most=TOGETHER
+        )
         self._monotonic = monotonic
         self._known: OrderedDict[ActingUser, tuple[conversation_pb.Profile, float]] = OrderedDict()
         self._telling: dict[ActingUser, asyncio.Task[conversation_pb.Profile]] = {}
 
     async def sync(self, user: ActingUser) -> conversation_pb.Profile:
-        """The profile as the chat has it. Raises ChatError (UNAVAILABLE when it could not be told)."""
+        """The profile as the chat has it. Raises ChatError: UNAVAILABLE when it could not be told, FORBIDDEN
+        for a role that has no place in the chat."""
         key = replace(user, session_id=None)
         known = self._known.get(key)
         if known is not None and self._monotonic() - known[1] < _AGAIN_S:
@@ -46,7 +52,10 @@ class Profiles:
             done.exception()  # known to those who wait for it; they may have given up by then
 
     async def _tell(self, key: ActingUser) -> conversation_pb.Profile:
-        profile = await self._backends.sync_profile(key)
+        told = await self._batches.ask(key)
+        if not told.HasField("profile"):
+            raise ChatError(Reason.FORBIDDEN, "The role has no place in the chat.")
+        profile = told.profile
         self._known[key] = (profile, self._monotonic())
         self._known.move_to_end(key)
         while len(self._known) > _REMEMBERED:

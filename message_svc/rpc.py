@@ -219,6 +219,33 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
             unread=_totals(await store.count_totals(self._pool, acting_user().user_id))
         )
 
+    async def GetWelcomes(self, request: rpc.GetWelcomesRequest, context: Context) -> rpc.GetWelcomesResponse:
+        users = self._trust.verify_assertion_together(request.acting_users, current_caller())
+        if len(users) != len(request.people):
+            violation = Violation("/people", "count", "Not as many as the assertion names.")
+            raise ChatError(Reason.VALIDATION_FAILED, "The request is not valid.", violations=[violation])
+        moments = [
+            _instant(ask.changed_after, f"/people/{place}/changedAfter")
+            if ask.HasField("changed_after")
+            else _BEGINNING
+            for place, ask in enumerate(request.people)
+        ]
+        asked = [(user.user_id, after) for user, after in zip(users, moments, strict=True)]
+        limit = request.limit or WATCH_LIST_LIMIT
+        async with self._pool.acquire() as conn:
+            totals = await store.count_totals_together(conn, [user_id for user_id, _ in asked])
+            lists = await store.get_watch_lists(conn, asked, limit + 1)
+        return rpc.GetWelcomesResponse(
+            welcomes=[
+                rpc.Welcome(
+                    unread=_totals(counted),
+                    items=[_watched(item) for item in items[:limit]],
+                    has_more=len(items) > limit,
+                )
+                for counted, items in zip(totals, lists, strict=True)
+            ]
+        )
+
     async def GetWatchList(
         self, request: rpc.GetWatchListRequest, context: Context
     ) -> rpc.GetWatchListResponse:

@@ -20,11 +20,10 @@ from typing import cast
 from aiohttp import web
 from aiohttp.http import WebSocketReader
 from google.protobuf.timestamp_pb2 import Timestamp
-from splits.chat.message.v1 import message_pb2 as message_pb
 from splits.chat.message.v1 import service_pb2 as message_rpc
 
 from edge_gateway import problems, views
-from edge_gateway.clients import Backends, budget
+from edge_gateway.clients import budget
 from edge_gateway.http.exchange import Exchange
 from edge_gateway.http.front import Upgraded
 from edge_gateway.metrics import Metrics
@@ -40,14 +39,13 @@ from edge_gateway.sockets.leases import Leases
 from edge_gateway.sockets.session import Session
 from edge_gateway.sockets.socket import Limits, Listener, Socket
 from edge_gateway.sockets.streams import Missed, Streams, TooFarBehindError
+from edge_gateway.sockets.welcomes import Welcomes
 from edge_gateway.tokens.guard import admit
 from edge_gateway.tokens.jwks import KeysUnavailableError
 from edge_gateway.tokens.verifier import Principal, TokenRejectedError, TokenVerifier
 from servicekit.clock import Clock
 from servicekit.errors import ChatError, Reason
 
-WATCHED = 200
-"""Length of the welcome's watch list."""
 _LOOK_BACK = timedelta(seconds=60)
 """How much earlier than its cursor a resumed socket is told what changed: what a failover may have lost."""
 _MAX_HELD = 1000
@@ -92,7 +90,7 @@ class Handshake:
         streams: Streams,
         hydration: Hydration,
         verifier: TokenVerifier,
-        backends: Backends,
+        welcomes: Welcomes,
         profiles: Profiles,
         rates: Rates,
         leases: Leases,
@@ -105,7 +103,7 @@ class Handshake:
         self._streams = streams
         self._hydration = hydration
         self._verifier = verifier
-        self._backends = backends
+        self._welcomes = welcomes
         self._profiles = profiles
         self._rates = rates
         self._leases = leases
@@ -189,27 +187,17 @@ class Handshake:
             except TooFarBehindError:
                 reason = TOO_FAR_BEHIND
         if missed is not None:
-            unread, watched = await asyncio.gather(
-                self._backends.get_unread(user),
-                self._backends.get_watch_list(user, WATCHED, changed_after=_back(missed)),
-            )
-            if not watched.HasField("next"):
-                return _Start(self._welcome(session, unread, watched, None, None), missed.events, missed.end)
+            facts = await self._welcomes.get(user, changed_after=_back(missed))
+            if not facts.has_more:
+                return _Start(self._welcome(session, facts, None, None), missed.events, missed.end)
             reason = TOO_FAR_BEHIND
         # Read before Postgres is: whatever comes after this point is not in what Postgres says.
         end = await self._streams.end(user.user_id)
-        unread, watched = await asyncio.gather(
-            self._backends.get_unread(user), self._backends.get_watch_list(user, WATCHED)
-        )
-        return _Start(self._welcome(session, unread, watched, reason, end), (), end)
+        facts = await self._welcomes.get(user)
+        return _Start(self._welcome(session, facts, reason, end), (), end)
 
     def _welcome(
-        self,
-        session: Session,
-        unread: message_pb.UnreadTotals,
-        watched: message_rpc.GetWatchListResponse,
-        reason: str | None,
-        cursor: str | None,
+        self, session: Session, facts: message_rpc.Welcome, reason: str | None, cursor: str | None
     ) -> bytes:
         """`reason`: why it starts over; None when it is resumed."""
         self._metrics.resumes.labels(outcome=reason or "resumed").inc()
@@ -222,8 +210,8 @@ class Handshake:
             "serverTime": views.rfc3339(now),
             "pingMs": round(self._rules.limits.ping_s * 1000),
             "expiresAt": views.unix_time(session.principal.expires_at),
-            "unread": views.unread(unread),
-            "watchList": [views.watch_item(item) for item in watched.items],
+            "unread": views.unread(facts.unread),
+            "watchList": [views.watch_item(item) for item in facts.items],
         }
         return frames.event(frames.WELCOME, data, now=now, cursor=cursor)
 

@@ -89,7 +89,16 @@ async def set_flags(conn: Executor, member: MemberRow, *, muted: bool, archived:
 async def count_totals(conn: Executor, user_id: str) -> Totals:
     """Unread totals over the person's conversations."""
     row = await q.count_totals.fetchrow(conn, user_id)
-    return Totals(0, 0, 0) if row is None else Totals(row["messages"], row["conversations"], row["requests"])
+    return Totals(0, 0, 0) if row is None else _totals(row)
+
+
+async def count_totals_together(conn: Executor, user_ids: Sequence[str]) -> list[Totals]:
+    """Unread totals of several people, in their order."""
+    return [_totals(row) for row in await q.count_totals_together.fetch(conn, user_ids)]
+
+
+def _totals(row: asyncpg.Record) -> Totals:
+    return Totals(row["messages"], row["conversations"], row["requests"])
 
 
 async def list_inbox(
@@ -143,4 +152,19 @@ async def get_watch_list(
 ) -> list[Watched]:
     """Conversations changed after a moment, latest change first; also those the person was removed from."""
     rows = await q.get_watch_list.fetch(conn, user_id, *before, limit, after)
-    return [Watched(member_row(row), row["gate_last_seq"], row["gate_last_change"]) for row in rows]
+    return [_watched(row) for row in rows]
+
+
+async def get_watch_lists(
+    conn: Executor, people: Sequence[tuple[str, datetime]], limit: int
+) -> list[list[Watched]]:
+    """What changed last for each of several people after a moment of theirs, as `get_watch_list` has it."""
+    found: list[list[Watched]] = [[] for _ in people]
+    users, moments = [user_id for user_id, _ in people], [after for _, after in people]
+    for row in await q.get_watch_lists.fetch(conn, users, moments, limit):
+        found[row["place"] - 1].append(_watched(row))
+    return found
+
+
+def _watched(row: asyncpg.Record) -> Watched:
+    return Watched(member_row(row), row["gate_last_seq"], row["gate_last_change"])

@@ -296,6 +296,38 @@ FROM page
 JOIN LATERAL (SELECT * FROM gate WHERE id = page.conversation_id LIMIT 1) AS gate ON true
 ORDER BY page.changed_at DESC, page.conversation_id DESC
 
+-- name: count_totals_together
+-- As count_totals, for several people; a person's totals cost what they cost there.
+SELECT totals.*
+FROM unnest($1::text[]) WITH ORDINALITY AS person (id, place)
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(unread) FILTER (WHERE unread > 0), 0) AS messages,
+           count(*) FILTER (WHERE unread > 0) AS conversations,
+           (SELECT count(*) FROM member
+            WHERE user_id = person.id AND folder = 'requests' AND left_at IS NULL AND activity_at IS NOT NULL
+              AND NOT archived AND NOT muted) AS requests
+    FROM member
+    WHERE user_id = person.id AND folder IN ('inbox', 'requests', 'sent') AND unread > 0 AND left_at IS NULL
+      AND NOT muted AND NOT archived
+) AS totals
+ORDER BY person.place
+
+-- name: get_watch_lists
+-- As get_watch_list, the newest of several people.
+SELECT person.place, page.*,
+       CASE WHEN page.left_at IS NULL THEN gate.last_seq ELSE page.last_read_seq END AS gate_last_seq,
+       CASE WHEN page.left_at IS NULL THEN gate.last_change ELSE 0 END AS gate_last_change
+FROM unnest($1::text[], $2::timestamptz[]) WITH ORDINALITY AS person (id, after, place)
+CROSS JOIN LATERAL (
+    SELECT *
+    FROM member
+    WHERE user_id = person.id AND activity_at IS NOT NULL AND changed_at > person.after
+    ORDER BY changed_at DESC, conversation_id DESC
+    LIMIT $3
+) AS page
+JOIN LATERAL (SELECT * FROM gate WHERE id = page.conversation_id LIMIT 1) AS gate ON true
+ORDER BY person.place, page.changed_at DESC, page.conversation_id DESC
+
 -- name: get_messages_for_member
 -- As a replay shows them: only of conversations that the person is in.
 SELECT message.*, gate.snapshot AS gate_snapshot

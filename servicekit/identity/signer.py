@@ -1,5 +1,6 @@
 """Signs service tokens and assertions as one service."""
 
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
@@ -19,8 +20,11 @@ from servicekit.identity.tokens import (
     SERVICE_SECONDS,
     USER_AUDIENCE,
     USER_SECONDS,
+    USERS_AUDIENCE,
 )
 from servicekit.runner import StartError
+
+_FIELDS = fields(ActingUser)[1:]
 
 
 class Signer:
@@ -61,17 +65,27 @@ class Signer:
         if known is not None:
             return known
         claims: dict[str, Any] = {"aud": USER_AUDIENCE, "iat": int(now), "exp": int(now) + USER_SECONDS}
-        claims["sub"] = user.user_id
-        for field in fields(ActingUser)[1:]:
-            value = getattr(user, field.name)
-            if value != field.default:
-                claims[field.name] = value
-        token = self._sign(claims)
+        token = self._sign(claims | _claims_of(user))
         self._assertions.put(user, token, now + USER_SECONDS - RENEW_SECONDS)
         return token
 
+    def assertion_together(self, users: Sequence[ActingUser]) -> str:
+        """One assertion that this service acts for all of `users` (at most MAX_USERS), good for a minute."""
+        now = int(self._clock.now().timestamp())
+        claims = {"aud": USERS_AUDIENCE, "iat": now, "exp": now + USER_SECONDS}
+        return self._sign({**claims, "users": [_claims_of(user) for user in users]})
+
     def _sign(self, claims: dict[str, Any]) -> str:
         return jwt.encode({"iss": self.name, **claims}, self._key, algorithm=ALGORITHM)
+
+
+def _claims_of(user: ActingUser) -> dict[str, Any]:
+    claims: dict[str, Any] = {"sub": user.user_id}
+    for field in _FIELDS:
+        value = getattr(user, field.name)
+        if value != field.default:
+            claims[field.name] = value
+    return claims
 
 
 def call_metadata(signer: Signer, acting: ActingUser | str | None = None) -> list[tuple[str, str]]:

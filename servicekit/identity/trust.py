@@ -19,11 +19,13 @@ from servicekit.identity.tokens import (
     ALGORITHM,
     MAX_CACHED,
     MAX_CHARS,
+    MAX_USERS,
     SERVICE_AUDIENCE,
     SERVICE_SECONDS,
     SKEW_SECONDS,
     USER_AUDIENCE,
     USER_SECONDS,
+    USERS_AUDIENCE,
 )
 from servicekit.runner import StartError
 
@@ -88,6 +90,17 @@ class Trust:
         self._users.put(digest, user, claims["exp"] + SKEW_SECONDS)
         return user
 
+    def verify_assertion_together(self, assertion: str | None, caller: Caller) -> list[ActingUser]:
+        """The people that `caller` itself asserts to act for, in their order; UNAUTHENTICATED otherwise."""
+        now = self._clock.now().timestamp()
+        keys = [key for key in self._keys.get(caller.service, ()) if key.acts_for_users]
+        limit = MAX_USERS * MAX_CHARS
+        claims, _ = self._verify(assertion, USERS_AUDIENCE, USER_SECONDS, now, keys, limit)
+        users = claims.get("users")
+        if not isinstance(users, list) or not 1 <= len(users) <= MAX_USERS:
+            raise unauthenticated()
+        return [_user_of(each) for each in users]
+
     def _candidates(self, token: str | None) -> Sequence[_TrustedKey]:
         try:
             claims = jwt.decode(_bounded(token), options={"verify_signature": False})
@@ -98,12 +111,17 @@ class Trust:
 
     @staticmethod
     def _verify(
-        token: str | None, audience: str, lifetime: int, now: float, keys: Sequence[_TrustedKey]
+        token: str | None,
+        audience: str,
+        lifetime: int,
+        now: float,
+        keys: Sequence[_TrustedKey],
+        limit: int = MAX_CHARS,
     ) -> tuple[dict[str, Any], _TrustedKey]:
         for key in keys:
             try:
                 claims = jwt.decode(
-                    _bounded(token),
+                    _bounded(token, limit),
                     key.key,
                     algorithms=[ALGORITHM],
                     audience=audience,
@@ -131,7 +149,9 @@ def _timely(claims: Mapping[str, Any], lifetime: int, now: float) -> bool:
     return issued <= now + SKEW_SECONDS and expires > now - SKEW_SECONDS and 0 < expires - issued <= lifetime
 
 
-def _user_of(claims: Mapping[str, Any]) -> ActingUser:
+def _user_of(claims: object) -> ActingUser:
+    if not isinstance(claims, Mapping):
+        raise unauthenticated()
     values: dict[str, Any] = {"user_id": claims.get("sub"), "role": claims.get("role")}
     if not all(isinstance(value, str) and value for value in values.values()):
         raise unauthenticated()
@@ -144,8 +164,8 @@ def _user_of(claims: Mapping[str, Any]) -> ActingUser:
     return ActingUser(**values)
 
 
-def _bounded(token: str | None) -> str:
-    if not token or len(token) > MAX_CHARS or not token.isascii():
+def _bounded(token: str | None, limit: int = MAX_CHARS) -> str:
+    if not token or len(token) > limit or not token.isascii():
         raise jwt.DecodeError
     return token
 

@@ -59,6 +59,13 @@ def test_a_batch_carries_an_assertion_in_each_item_exactly_when_its_policy_says_
     assert bool(items) == (declared.acting_user == policy_pb2.ACTING_USER_PER_ITEM)
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_a_request_carries_one_assertion_of_many_exactly_when_its_policy_says_so(name: str) -> None:
+    declared = METHODS[name].GetOptions().Extensions[policy_pb2.policy]
+    carried = "acting_users" in METHODS[name].input_type.fields_by_name
+    assert carried == (declared.acting_user == policy_pb2.ACTING_USER_TOGETHER)
+
+
 def test_the_server_enforces_what_the_contracts_declare() -> None:
     table = policies([service.full_name for service in services()])
     assert set(table) == {f"/{'/'.join(name.rsplit('.', 1))}" for name in METHODS}

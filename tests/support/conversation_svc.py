@@ -54,11 +54,14 @@ class ConversationService:
     def client(self, service: str = "edge_gateway") -> ServiceClient[Stub]:
         """A client of the caller's, kept for the life of the service."""
         if service not in self._clients:
-            signer = Signer.from_file(service, self.keys / f"{service}.pem")
             self._clients[service] = ServiceClient(
-                self.target, service_pb2_grpc.ConversationServiceStub, signer
+                self.target, service_pb2_grpc.ConversationServiceStub, self.signer(service)
             )
         return self._clients[service]
+
+    def signer(self, service: str = "edge_gateway") -> Signer:
+        """Signs as a caller."""
+        return Signer.from_file(service, self.keys / f"{service}.pem")
 
     async def call(self, method: str, request: Any, acting: ActingUser | None) -> Any:
         """One call of the edge, for somebody."""

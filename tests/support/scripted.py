@@ -21,7 +21,7 @@ from splits.chat.message.v1 import service_pb2_grpc as message_grpc
 from edge_gateway.views import ROLES
 from servicekit.errors import ChatError, Reason
 from servicekit.grpc_server import GrpcServer
-from servicekit.identity import ActingUser, current_caller
+from servicekit.identity import ActingUser, Trust, current_caller
 from servicekit.identity import acting_user as current_user
 from servicekit.settings import GrpcServerSettings
 from tests.support.keys import Keys
@@ -30,13 +30,17 @@ Answer = Callable[[Any, ActingUser | None], Any]
 """From the request and the person it is for, to the response; may be asynchronous, may raise ChatError."""
 
 SERVICES = ("splits.chat.conversation.v1.ConversationService", "splits.chat.message.v1.MessageService")
+_BATCHES = ("SendMessages", "GetWelcomes", "SyncProfiles")
 _ROLES = {name: number for number, name in ROLES.items()}
 
 
 class Scripted:
-    """`answers` by RPC name; `calls` are the names of those that were made; GetMessages shows `messages`."""
+    """GetWelcomes and SyncProfiles answer for each person what GetUnread, GetWatchList and SyncProfile do.
 
-    def __init__(self) -> None:
+    `answers` by RPC name; `calls` are the names of those that were made; GetMessages shows `messages`."""
+
+    def __init__(self, trust: Trust) -> None:
+        self._trust = trust
         self.messages: dict[tuple[str, int], message_pb.Message] = {}
         self.answers: dict[str, Answer] = {
             "SyncProfile": _profile,
@@ -44,6 +48,8 @@ class Scripted:
                 unread=message_pb.UnreadTotals()
             ),
             "GetWatchList": lambda _request, _user: message_rpc.GetWatchListResponse(),
+            "GetWelcomes": self._welcomes,
+            "SyncProfiles": self._profiles,
             "GetMessages": self._messages,
             "GetSettings": lambda _request, _user: conversation_rpc.GetSettingsResponse(
                 settings=conversation_rpc.Settings(read_receipts=True, typing_indicators=True, presence=True)
@@ -59,11 +65,38 @@ class Scripted:
         found = [self.messages.get((ref.conversation_id, ref.seq)) for ref in request.refs]
         return message_rpc.GetMessagesResponse(messages=[each for each in found if each is not None])
 
+    async def _welcomes(self, request: Any, _user: ActingUser | None) -> message_rpc.GetWelcomesResponse:
+        async def welcome(user: ActingUser, ask: message_rpc.WelcomeAsk) -> message_rpc.Welcome:
+            after = ask.changed_after if ask.HasField("changed_after") else None
+            listed = message_rpc.GetWatchListRequest(limit=request.limit, changed_after=after)
+            counted, watched = await asyncio.gather(
+                self._answer("GetUnread", message_rpc.GetUnreadRequest(), user),
+                self._answer("GetWatchList", listed, user),
+            )
+            return message_rpc.Welcome(
+                unread=counted.unread, items=watched.items, has_more=watched.HasField("next")
+            )
+
+        users = self._trust.verify_assertion_together(request.acting_users, current_caller())
+        each = [welcome(user, ask) for user, ask in zip(users, request.people, strict=True)]
+        return message_rpc.GetWelcomesResponse(welcomes=await asyncio.gather(*each))
+
+    async def _profiles(
+        self, request: Any, _user: ActingUser | None
+    ) -> conversation_rpc.SyncProfilesResponse:
+        users = self._trust.verify_assertion_together(request.acting_users, current_caller())
+        asked = conversation_rpc.SyncProfileRequest()
+        told = await asyncio.gather(*(self._answer("SyncProfile", asked, user) for user in users))
+        people = [conversation_rpc.SyncedProfile(profile=each.profile) for each in told]
+        return conversation_rpc.SyncProfilesResponse(people=people)
+
     async def answer(self, name: str, request: Any) -> Any:
         """What the RPC of that name does."""
-        self.calls.append(name)
         assert current_caller().kind == "edge"
-        user = None if name == "SendMessages" else current_user()
+        return await self._answer(name, request, None if name in _BATCHES else current_user())
+
+    async def _answer(self, name: str, request: Any, user: ActingUser | None) -> Any:
+        self.calls.append(name)
         if name not in self.answers:
             raise ChatError(Reason.INTERNAL, f"the test has no answer for {name}")
         outcome = self.answers[name](request, user)
@@ -94,7 +127,8 @@ def _servicer(base: type[Any], scripted: Scripted) -> Any:
 @asynccontextmanager
 async def serve_scripted(keys: Keys, port: int = 0) -> AsyncIterator[tuple[Scripted, str]]:
     """The running server and its target."""
-    scripted = Scripted()
+    trust = keys.trust()
+    scripted = Scripted(trust)
 
     def add(server: grpc.aio.Server) -> None:
         conversation_grpc.add_ConversationServiceServicer_to_server(
@@ -106,7 +140,7 @@ async def serve_scripted(keys: Keys, port: int = 0) -> AsyncIterator[tuple[Scrip
 
     server = GrpcServer(
         settings=GrpcServerSettings(grpc_port=port, grpc_drain_seconds=0.0),
-        trust=keys.trust(),
+        trust=trust,
         add_servicers=add,
         service_names=SERVICES,
     )

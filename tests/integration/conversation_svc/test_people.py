@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -78,6 +79,34 @@ async def test_a_profile_is_written_only_when_it_changed(service: ConversationSe
     assert response.profile.display_name == "Rita ?"
     assert response.profile.org_name == "Harbour"
     assert await service.pool.fetchval(written, rita.user_id) != before
+
+
+async def test_profiles_of_many_are_told_in_one_call_and_one_strange_role_fails_nobody_else(
+    service: ConversationService,
+) -> None:
+    rita, cora = new_person(email="rita@example.com"), new_person("candidate", impersonator="support")
+    stranger, renamed = ActingUser("x", "accountant"), replace(rita, display_name="Rita Two")
+
+    async def tell(*people: ActingUser) -> list[str | None]:
+        request = rpc.SyncProfilesRequest(acting_users=service.signer().assertion_together(people))
+        response = await service.call("SyncProfiles", request, None)
+        return [each.profile.display_name if each.HasField("profile") else None for each in response.people]
+
+    assert await tell(rita, stranger, cora, renamed) == [
+        rita.display_name,
+        None,
+        cora.display_name,
+        "Rita Two",
+    ]
+    known = await store.get_profiles(service.pool, [rita.user_id, cora.user_id, "x"])
+    assert {user_id: each.display_name for user_id, each in known.items()} == {rita.user_id: "Rita Two"}
+    addresses = "SELECT count(*) FROM mail_addresses WHERE user_id = $1"
+    assert await service.pool.fetchval(addresses, rita.user_id) == 1
+
+    written = "SELECT xmin::text FROM profiles WHERE user_id = $1"
+    before = await service.pool.fetchval(written, rita.user_id)
+    await tell(renamed)
+    assert await service.pool.fetchval(written, rita.user_id) == before
 
 
 async def test_a_role_that_the_chat_does_not_know_is_forbidden(service: ConversationService) -> None:

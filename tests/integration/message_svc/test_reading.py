@@ -297,6 +297,51 @@ async def test_the_watch_list_tells_the_removed_nothing_of_what_came_after(servi
     assert await watched() == before
 
 
+async def test_welcomes_are_for_each_what_they_are_told_alone(service: MessageService) -> None:
+    ada, bob, eve = new_people(3)
+    one, two = [await conversation_of(service, [ada, bob], 3) for _ in range(2)]
+    await service.read(bob, one, 1)
+    await service.apply(active_gate(two, 2, [ada, member(bob, left=True)]))
+    client, signer = service.client(), service.signer("edge_gateway")
+
+    async def alone(user_id: str, **options: object) -> rpc.Welcome:
+        acting, request = ActingUser(user_id, "candidate"), rpc.GetWatchListRequest(**options)  # type: ignore[arg-type]
+        listed = await client.call(client.stub.GetWatchList, request, timeout=TIMEOUT, acting=acting)
+        counted = await client.call(
+            client.stub.GetUnread, rpc.GetUnreadRequest(), timeout=TIMEOUT, acting=acting
+        )
+        return rpc.Welcome(unread=counted.unread, items=listed.items, has_more=listed.HasField("next"))
+
+    async def together(*asked: tuple[str, rpc.WelcomeAsk], limit: int = 0) -> list[rpc.Welcome]:
+        people = [ActingUser(user_id, "candidate") for user_id, _ in asked]
+        request = rpc.GetWelcomesRequest(
+            acting_users=signer.assertion_together(people), people=[ask for _, ask in asked], limit=limit
+        )
+        return list((await client.call(client.stub.GetWelcomes, request, timeout=TIMEOUT)).welcomes)
+
+    everything = rpc.WelcomeAsk()
+    told = await together((bob, everything), (eve, everything), (ada, everything), (bob, everything))
+    assert told == [await alone(bob), await alone(eve), await alone(ada), told[0]]
+    assert [len(each.items) for each in told] == [2, 0, 2, 2]
+    assert told[0].unread.messages == 2
+
+    [short] = await together((ada, everything), limit=1)
+    assert (len(short.items), short.has_more) == (1, True)
+    latest = rpc.WelcomeAsk(changed_after=told[2].items[1].changed_at)
+    assert [len(each.items) for each in await together((ada, latest), (ada, everything))] == [1, 2]
+
+    with pytest.raises(ChatError) as refused:
+        await client.call(
+            client.stub.GetWelcomes,
+            rpc.GetWelcomesRequest(
+                acting_users=signer.assertion_together([ActingUser(ada, "candidate")]),
+                people=[everything, everything],
+            ),
+            timeout=TIMEOUT,
+        )
+    assert refused.value.reason is Reason.VALIDATION_FAILED
+
+
 async def test_the_largest_batch_is_taken_and_the_largest_page_comes_back(service: MessageService) -> None:
     ada, bob = new_people(2)
     conversation = await conversation_of(service, [ada, bob], 1)

@@ -63,6 +63,76 @@ class SyncProfileResponse(_message.Message):
 Global___SyncProfileResponse: _TypeAlias = SyncProfileResponse  # noqa: Y015
 
 @_typing.final
+class SyncProfilesRequest(_message.Message):
+    """Asks to record the profiles of several people as their assertion carries them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTING_USERS_FIELD_NUMBER: _builtins.int
+    acting_users: _builtins.str
+    """One assertion of at most 64 people; of one who is there several times the last holds."""
+    def __init__(
+        self,
+        *,
+        acting_users: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting_users", b"acting_users"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SyncProfilesRequest: _TypeAlias = SyncProfilesRequest  # noqa: Y015
+
+@_typing.final
+class SyncProfilesResponse(_message.Message):
+    """The profiles as they now stand."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEOPLE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def people(self) -> _containers.RepeatedCompositeFieldContainer[Global___SyncedProfile]:
+        """One for each person, in their order."""
+
+    def __init__(
+        self,
+        *,
+        people: _abc.Iterable[Global___SyncedProfile] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["people", b"people"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SyncProfilesResponse: _TypeAlias = SyncProfilesResponse  # noqa: Y015
+
+@_typing.final
+class SyncedProfile(_message.Message):
+    """What became of one person's profile."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROFILE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def profile(self) -> _conversation_pb2.Profile:
+        """Absent when their role has no place in the chat."""
+
+    def __init__(
+        self,
+        *,
+        profile: _conversation_pb2.Profile | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["profile", b"profile"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SyncedProfile: _TypeAlias = SyncedProfile  # noqa: Y015
+
+@_typing.final
 class CreateConversationRequest(_message.Message):
     """A conversation to start."""
 

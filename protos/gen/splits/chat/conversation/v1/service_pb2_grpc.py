@@ -43,6 +43,11 @@ class ConversationServiceStub:
                 request_serializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.SyncProfileRequest.SerializeToString,
                 response_deserializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.SyncProfileResponse.FromString,
                 _registered_method=True)
+        self.SyncProfiles = channel.unary_unary(
+                '/splits.chat.conversation.v1.ConversationService/SyncProfiles',
+                request_serializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.SyncProfilesRequest.SerializeToString,
+                response_deserializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.SyncProfilesResponse.FromString,
+                _registered_method=True)
         self.CreateConversation = channel.unary_unary(
                 '/splits.chat.conversation.v1.ConversationService/CreateConversation',
                 request_serializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.CreateConversationRequest.SerializeToString,
@@ -119,6 +124,13 @@ class ConversationServiceServicer:
 
     def SyncProfile(self, request, context):
         """Records the acting user's profile and returns it. Cheap when nothing changed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SyncProfiles(self, request, context):
+        """The same for many people at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -223,6 +235,11 @@ def add_ConversationServiceServicer_to_server(servicer, server):
                     request_deserializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.SyncProfileRequest.FromString,
                     response_serializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.SyncProfileResponse.SerializeToString,
             ),
+            'SyncProfiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.SyncProfiles,
+                    request_deserializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.SyncProfilesRequest.FromString,
+                    response_serializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.SyncProfilesResponse.SerializeToString,
+            ),
             'CreateConversation': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateConversation,
                     request_deserializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.CreateConversationRequest.FromString,
@@ -320,6 +337,33 @@ class ConversationService:
             '/splits.chat.conversation.v1.ConversationService/SyncProfile',
             splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.SyncProfileRequest.SerializeToString,
             splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.SyncProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SyncProfiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/splits.chat.conversation.v1.ConversationService/SyncProfiles',
+            splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.SyncProfilesRequest.SerializeToString,
+            splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.SyncProfilesResponse.FromString,
             options,
             channel_credentials,
             insecure,

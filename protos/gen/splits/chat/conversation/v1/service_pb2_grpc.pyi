@@ -39,6 +39,8 @@ class ConversationServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ConversationServiceAsyncStub: ...
     SyncProfile: _grpc.UnaryUnaryMultiCallable[_service_pb2.SyncProfileRequest, _service_pb2.SyncProfileResponse]
     """Records the acting user's profile and returns it. Cheap when nothing changed."""
+    SyncProfiles: _grpc.UnaryUnaryMultiCallable[_service_pb2.SyncProfilesRequest, _service_pb2.SyncProfilesResponse]
+    """The same for many people at once."""
     CreateConversation: _grpc.UnaryUnaryMultiCallable[_service_pb2.CreateConversationRequest, _service_pb2.CreateConversationResponse]
     """Starts a conversation with its first message, or finds the pair's own for this job."""
     GetConversations: _grpc.UnaryUnaryMultiCallable[_service_pb2.GetConversationsRequest, _service_pb2.GetConversationsResponse]
@@ -77,6 +79,8 @@ class ConversationServiceAsyncStub(ConversationServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     SyncProfile: _aio.UnaryUnaryMultiCallable[_service_pb2.SyncProfileRequest, _service_pb2.SyncProfileResponse]  # type: ignore[assignment]
     """Records the acting user's profile and returns it. Cheap when nothing changed."""
+    SyncProfiles: _aio.UnaryUnaryMultiCallable[_service_pb2.SyncProfilesRequest, _service_pb2.SyncProfilesResponse]  # type: ignore[assignment]
+    """The same for many people at once."""
     CreateConversation: _aio.UnaryUnaryMultiCallable[_service_pb2.CreateConversationRequest, _service_pb2.CreateConversationResponse]  # type: ignore[assignment]
     """Starts a conversation with its first message, or finds the pair's own for this job."""
     GetConversations: _aio.UnaryUnaryMultiCallable[_service_pb2.GetConversationsRequest, _service_pb2.GetConversationsResponse]  # type: ignore[assignment]
@@ -118,6 +122,14 @@ class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_service_pb2.SyncProfileResponse, _abc.Awaitable[_service_pb2.SyncProfileResponse]]:
         """Records the acting user's profile and returns it. Cheap when nothing changed."""
+
+    @_abc_1.abstractmethod
+    def SyncProfiles(
+        self,
+        request: _service_pb2.SyncProfilesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_service_pb2.SyncProfilesResponse, _abc.Awaitable[_service_pb2.SyncProfilesResponse]]:
+        """The same for many people at once."""
 
     @_abc_1.abstractmethod
     def CreateConversation(

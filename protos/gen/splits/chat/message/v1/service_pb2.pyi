@@ -715,6 +715,120 @@ class GetUnreadResponse(_message.Message):
 Global___GetUnreadResponse: _TypeAlias = GetUnreadResponse  # noqa: Y015
 
 @_typing.final
+class GetWelcomesRequest(_message.Message):
+    """Asks for what sockets are told first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTING_USERS_FIELD_NUMBER: _builtins.int
+    PEOPLE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    acting_users: _builtins.str
+    """One assertion of everybody in `people`, in that order."""
+    limit: _builtins.int
+    """Length of each watch list: 1..200; 0 = 200."""
+    @_builtins.property
+    def people(self) -> _containers.RepeatedCompositeFieldContainer[Global___WelcomeAsk]:
+        """At most 64; the same person may be there several times."""
+
+    def __init__(
+        self,
+        *,
+        acting_users: _builtins.str = ...,
+        people: _abc.Iterable[Global___WelcomeAsk] | None = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting_users", b"acting_users", "limit", b"limit", "people", b"people"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetWelcomesRequest: _TypeAlias = GetWelcomesRequest  # noqa: Y015
+
+@_typing.final
+class WelcomeAsk(_message.Message):
+    """What one person asks for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGED_AFTER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def changed_after(self) -> _timestamp_pb2.Timestamp:
+        """Only what changed after this moment; absent = all."""
+
+    def __init__(
+        self,
+        *,
+        changed_after: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["changed_after", b"changed_after"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_after", b"changed_after"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WelcomeAsk: _TypeAlias = WelcomeAsk  # noqa: Y015
+
+@_typing.final
+class GetWelcomesResponse(_message.Message):
+    """What sockets are told first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WELCOMES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def welcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Welcome]:
+        """One for each person, in their order."""
+
+    def __init__(
+        self,
+        *,
+        welcomes: _abc.Iterable[Global___Welcome] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["welcomes", b"welcomes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetWelcomesResponse: _TypeAlias = GetWelcomesResponse  # noqa: Y015
+
+@_typing.final
+class Welcome(_message.Message):
+    """What one person's socket is told first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNREAD_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    HAS_MORE_FIELD_NUMBER: _builtins.int
+    has_more: _builtins.bool
+    """There are further pages."""
+    @_builtins.property
+    def unread(self) -> _message_pb2.UnreadTotals:
+        """Totals over all."""
+
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___WatchItem]:
+        """The watch list's first page."""
+
+    def __init__(
+        self,
+        *,
+        unread: _message_pb2.UnreadTotals | None = ...,
+        items: _abc.Iterable[Global___WatchItem] | None = ...,
+        has_more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["unread", b"unread"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_more", b"has_more", "items", b"items", "unread", b"unread"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Welcome: _TypeAlias = Welcome  # noqa: Y015
+
+@_typing.final
 class GetWatchListRequest(_message.Message):
     """A page of what changed."""
 

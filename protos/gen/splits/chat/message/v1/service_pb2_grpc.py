@@ -105,6 +105,11 @@ class MessageServiceStub:
                 request_serializer=splits_dot_chat_dot_message_dot_v1_dot_service__pb2.GetUnreadRequest.SerializeToString,
                 response_deserializer=splits_dot_chat_dot_message_dot_v1_dot_service__pb2.GetUnreadResponse.FromString,
                 _registered_method=True)
+        self.GetWelcomes = channel.unary_unary(
+                '/splits.chat.message.v1.MessageService/GetWelcomes',
+                request_serializer=splits_dot_chat_dot_message_dot_v1_dot_service__pb2.GetWelcomesRequest.SerializeToString,
+                response_deserializer=splits_dot_chat_dot_message_dot_v1_dot_service__pb2.GetWelcomesResponse.FromString,
+                _registered_method=True)
         self.GetWatchList = channel.unary_unary(
                 '/splits.chat.message.v1.MessageService/GetWatchList',
                 request_serializer=splits_dot_chat_dot_message_dot_v1_dot_service__pb2.GetWatchListRequest.SerializeToString,
@@ -218,6 +223,13 @@ class MessageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetWelcomes(self, request, context):
+        """What sockets are told first, for many people at once: as GetUnread and GetWatchList answer each.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetWatchList(self, request, context):
         """What changed in the acting user's conversations, latest change first.
         """
@@ -297,6 +309,11 @@ def add_MessageServiceServicer_to_server(servicer, server):
                     servicer.GetUnread,
                     request_deserializer=splits_dot_chat_dot_message_dot_v1_dot_service__pb2.GetUnreadRequest.FromString,
                     response_serializer=splits_dot_chat_dot_message_dot_v1_dot_service__pb2.GetUnreadResponse.SerializeToString,
+            ),
+            'GetWelcomes': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetWelcomes,
+                    request_deserializer=splits_dot_chat_dot_message_dot_v1_dot_service__pb2.GetWelcomesRequest.FromString,
+                    response_serializer=splits_dot_chat_dot_message_dot_v1_dot_service__pb2.GetWelcomesResponse.SerializeToString,
             ),
             'GetWatchList': grpc.unary_unary_rpc_method_handler(
                     servicer.GetWatchList,
@@ -683,6 +700,33 @@ class MessageService:
             '/splits.chat.message.v1.MessageService/GetUnread',
             splits_dot_chat_dot_message_dot_v1_dot_service__pb2.GetUnreadRequest.SerializeToString,
             splits_dot_chat_dot_message_dot_v1_dot_service__pb2.GetUnreadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetWelcomes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/splits.chat.message.v1.MessageService/GetWelcomes',
+            splits_dot_chat_dot_message_dot_v1_dot_service__pb2.GetWelcomesRequest.SerializeToString,
+            splits_dot_chat_dot_message_dot_v1_dot_service__pb2.GetWelcomesResponse.FromString,
             options,
             channel_credentials,
             insecure,

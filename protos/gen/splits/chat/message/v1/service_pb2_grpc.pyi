@@ -69,6 +69,8 @@ class MessageServiceStub:
     """The acting user's view of conversations. Ids they are not in, and unopened ones, are left out."""
     GetUnread: _grpc.UnaryUnaryMultiCallable[_service_pb2.GetUnreadRequest, _service_pb2.GetUnreadResponse]
     """The acting user's totals."""
+    GetWelcomes: _grpc.UnaryUnaryMultiCallable[_service_pb2.GetWelcomesRequest, _service_pb2.GetWelcomesResponse]
+    """What sockets are told first, for many people at once: as GetUnread and GetWatchList answer each."""
     GetWatchList: _grpc.UnaryUnaryMultiCallable[_service_pb2.GetWatchListRequest, _service_pb2.GetWatchListResponse]
     """What changed in the acting user's conversations, latest change first."""
 
@@ -113,6 +115,8 @@ class MessageServiceAsyncStub(MessageServiceStub):
     """The acting user's view of conversations. Ids they are not in, and unopened ones, are left out."""
     GetUnread: _aio.UnaryUnaryMultiCallable[_service_pb2.GetUnreadRequest, _service_pb2.GetUnreadResponse]  # type: ignore[assignment]
     """The acting user's totals."""
+    GetWelcomes: _aio.UnaryUnaryMultiCallable[_service_pb2.GetWelcomesRequest, _service_pb2.GetWelcomesResponse]  # type: ignore[assignment]
+    """What sockets are told first, for many people at once: as GetUnread and GetWatchList answer each."""
     GetWatchList: _aio.UnaryUnaryMultiCallable[_service_pb2.GetWatchListRequest, _service_pb2.GetWatchListResponse]  # type: ignore[assignment]
     """What changed in the acting user's conversations, latest change first."""
 
@@ -238,6 +242,14 @@ class MessageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_service_pb2.GetUnreadResponse, _abc.Awaitable[_service_pb2.GetUnreadResponse]]:
         """The acting user's totals."""
+
+    @_abc_1.abstractmethod
+    def GetWelcomes(
+        self,
+        request: _service_pb2.GetWelcomesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_service_pb2.GetWelcomesResponse, _abc.Awaitable[_service_pb2.GetWelcomesResponse]]:
+        """What sockets are told first, for many people at once: as GetUnread and GetWatchList answer each."""
 
     @_abc_1.abstractmethod
     def GetWatchList(

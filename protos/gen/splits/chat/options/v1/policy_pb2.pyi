@@ -81,6 +81,8 @@ class _ActingUserEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ActingUser
     """The call's metadata carries the assertion; without it the call is UNAUTHENTICATED."""
     ACTING_USER_PER_ITEM: _ActingUser.ValueType  # 3
     """Each item of a batch carries its own assertion in its `acting_user` field."""
+    ACTING_USER_TOGETHER: _ActingUser.ValueType  # 4
+    """The request's `acting_users` field is one assertion of all the people it acts for."""
 
 class ActingUser(_ActingUser, metaclass=_ActingUserEnumTypeWrapper):
     """Whether an RPC acts for a person."""
@@ -93,6 +95,8 @@ ACTING_USER_REQUIRED: ActingUser.ValueType  # 2
 """The call's metadata carries the assertion; without it the call is UNAUTHENTICATED."""
 ACTING_USER_PER_ITEM: ActingUser.ValueType  # 3
 """Each item of a batch carries its own assertion in its `acting_user` field."""
+ACTING_USER_TOGETHER: ActingUser.ValueType  # 4
+"""The request's `acting_users` field is one assertion of all the people it acts for."""
 Global___ActingUser: _TypeAlias = ActingUser  # noqa: Y015
 
 @_typing.final

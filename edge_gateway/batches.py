@@ -1,0 +1,83 @@
+"""Questions that many ask at the same time, asked together: one call costs hardly more than one question.
+
+Nobody waits for a batch to fill. What is asked within one turn of the event loop goes together, and while as
+many batches as may be are under way, the next one gathers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
+from typing import Generic, TypeVar
+
+QuestionT = TypeVar("QuestionT")
+AnswerT = TypeVar("AnswerT")
+
+
+class Batches(Generic[QuestionT, AnswerT]):
+    """`answer_all` takes at most `most` questions and answers each, in their order.
+
+    What it raises is raised for each of them. It works outside of anybody's context: a batch has neither one
+    person's deadline nor their trace. `under_way`: how many batches at once; more than one, so that one that
+    hangs does not hold everybody up.
+    """
+
+    def __init__(
+        self,
+        answer_all: Callable[[Sequence[QuestionT]], Awaitable[Sequence[AnswerT]]],
+        *,
+        most: int,
+        under_way: int = 2,
+    ) -> None:
+        self._answer_all = answer_all
+        self._most = most
+        self._free = under_way
+        self._waiting: deque[tuple[QuestionT, asyncio.Future[AnswerT]]] = deque()
+        self._beginning = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def ask(self, question: QuestionT) -> AnswerT:
+        """Its answer; who is cancelled meanwhile is left out of the batch if it has not begun."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[AnswerT] = loop.create_future()
+        self._waiting.append((question, answer))
+        self._begin_soon(loop)
+        return await answer
+
+    def _begin_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._waiting and self._free and not self._beginning:
+            self._beginning = True
+            loop.call_soon(self._begin, loop, context=Context())
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._beginning = False
+        batch: list[tuple[QuestionT, asyncio.Future[AnswerT]]] = []
+        while self._waiting and len(batch) < self._most:
+            question, answer = self._waiting.popleft()
+            if not answer.done():
+                batch.append((question, answer))
+        if not batch:
+            return
+        self._free -= 1
+        task = loop.create_task(self._run(batch))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self._begin_soon(loop)
+
+    async def _run(self, batch: Sequence[tuple[QuestionT, asyncio.Future[AnswerT]]]) -> None:
+        try:
+            answers = await self._answer_all([question for question, _ in batch])
+            for (_, waiting), answer in zip(batch, answers, strict=True):
+                if not waiting.done():
+                    waiting.set_result(answer)
+        except Exception as error:  # noqa: BLE001 - told to those who asked
+            for _, waiting in batch:
+                if not waiting.done():
+                    waiting.set_exception(error)
+        finally:
+            for _, waiting in batch:
+                waiting.cancel()  # of those that are not done: only when the loop ends
+            self._free += 1
+            self._begin_soon(asyncio.get_running_loop())

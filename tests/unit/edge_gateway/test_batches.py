@@ -1,0 +1,90 @@
+"""What many ask at the same time is asked together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from edge_gateway.batches import Batches
+from servicekit.errors import ChatError, Reason
+
+
+class Doubling:
+    """Doubles numbers once it is let; `seen` are the batches."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[int]] = []
+        self.go_on = asyncio.Event()
+
+    async def __call__(self, numbers: Sequence[int]) -> list[int]:
+        self.seen.append(list(numbers))
+        await self.go_on.wait()
+        if 0 in numbers:
+            raise ChatError(Reason.UNAVAILABLE, "not now")
+        return [2 * number for number in numbers]
+
+
+async def turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_who_asks_within_one_turn_is_answered_together_and_in_order() -> None:
+    double = Doubling()
+    double.go_on.set()
+    batches = Batches(double, most=64)
+    assert await asyncio.gather(*(batches.ask(number) for number in (1, 2, 3))) == [2, 4, 6]
+    assert await batches.ask(4) == 8
+    assert double.seen == [[1, 2, 3], [4]]
+
+
+async def test_what_comes_while_as_many_as_may_be_are_under_way_gathers_to_the_limit() -> None:
+    double = Doubling()
+    batches = Batches(double, most=3, under_way=1)
+    first = asyncio.create_task(batches.ask(1))
+    await turns()
+    others = [asyncio.create_task(batches.ask(number)) for number in (2, 3, 4, 5)]
+    await turns()
+    assert double.seen == [[1]]
+    double.go_on.set()
+    assert await asyncio.gather(first, *others) == [2, 4, 6, 8, 10]
+    assert double.seen == [[1], [2, 3, 4], [5]]
+
+
+async def test_a_batch_that_hangs_does_not_hold_the_next_one_up() -> None:
+    double = Doubling()
+    batches = Batches(double, most=3)
+    waiting = [asyncio.create_task(batches.ask(1))]
+    await turns()
+    waiting.append(asyncio.create_task(batches.ask(2)))
+    await turns()
+    assert double.seen == [[1], [2]]
+    double.go_on.set()
+    await asyncio.gather(*waiting)
+
+
+async def test_a_failure_is_everybodys_and_the_next_batch_is_none_the_wiser() -> None:
+    double = Doubling()
+    double.go_on.set()
+    batches = Batches(double, most=64)
+    answers = await asyncio.gather(batches.ask(0), batches.ask(1), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [ChatError, ChatError]
+    assert await batches.ask(1) == 2
+
+
+async def test_who_has_gone_before_the_batch_began_is_left_out() -> None:
+    double = Doubling()
+    batches = Batches(double, most=64, under_way=1)
+    first = asyncio.create_task(batches.ask(1))
+    await turns()
+    second, third = (asyncio.create_task(batches.ask(number)) for number in (2, 3))
+    await turns()
+    second.cancel()
+    await turns()
+    double.go_on.set()
+    assert [await first, await third] == [2, 6]
+    assert double.seen == [[1], [3]]
+    with pytest.raises(asyncio.CancelledError):
+        await second
