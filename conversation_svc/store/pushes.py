@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from uuid import UUID
 
 import asyncpg
 
 from conversation_svc.domain import Held
-from conversation_svc.store.rows import q
-from servicekit.db import Executor
+from servicekit.db import Executor, Queries
+
+q = Queries.load(Path(__file__).with_name("pushes.sql"))
 
 
 async def confirm_pushes(conn: Executor, held: Sequence[Held]) -> set[UUID]:

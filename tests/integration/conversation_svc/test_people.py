@@ -11,6 +11,7 @@ from splits.chat.conversation.v1 import service_pb2 as rpc
 from splits.chat.message.v1 import message_pb2
 
 from conversation_svc import store
+from conversation_svc.store import pushes, reminders
 from servicekit.errors import ChatError, Reason
 from servicekit.identity import ActingUser
 from tests.support.conversation_svc import ConversationService, new_person
@@ -140,5 +141,5 @@ async def test_the_edge_does_not_speak_for_the_marketplace(service: Conversation
 
 async def test_every_named_query_fits_the_migrated_schema(service: ConversationService) -> None:
     async with service.pool.acquire() as conn:
-        for query in store.q:
+        for query in [*store.q, *pushes.q, *reminders.q]:
             await conn.prepare(query.sql)
