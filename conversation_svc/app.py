@@ -16,6 +16,7 @@ from conversation_svc import events
 from conversation_svc.actions.deps import Deps
 from conversation_svc.actions.expire_requests import expire_requests
 from conversation_svc.actions.reconcile_gates import reconcile_gates
+from conversation_svc.actions.reconcile_openings import reconcile_openings
 from conversation_svc.actions.sweep_pushes import BATCH, sweep_pushes
 from conversation_svc.messages import Messages
 from conversation_svc.rpc import ConversationServicer
@@ -42,7 +43,7 @@ async def migrate(settings: ConversationSettings) -> list[str]:
 
 
 class ConversationApp:
-    """The service: API, outbox relay, sweeper, reconciler and the end of requests."""
+    """The service: API, outbox relay, sweeper, reconcilers and the end of requests."""
 
     def __init__(self, settings: ConversationSettings, *, clock: Clock | None = None) -> None:
         self._settings = settings
@@ -105,6 +106,10 @@ class ConversationApp:
                 "gate reconciler",
                 repeat(self._stop, "gate_reconciler", settings.reconcile_seconds, self._reconcile),
             ),
+            (
+                "opening reconciler",
+                repeat(self._stop, "opening_reconciler", settings.reconcile_seconds, self._find_openings),
+            ),
             ("request expiry", repeat(self._stop, "request_expiry", settings.expire_seconds, self._expire)),
         ):
             self._tasks.append(asyncio.create_task(work, name=name))
@@ -131,6 +136,9 @@ class ConversationApp:
 
     async def _reconcile(self) -> None:
         await reconcile_gates(self.deps, self._stop)
+
+    async def _find_openings(self) -> None:
+        await reconcile_openings(self.deps, self._stop)
 
 
 async def repeat(stop: asyncio.Event, name: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:

@@ -53,6 +53,11 @@ async def delete_unopened(conn: Executor, ids: Sequence[UUID], tried_before: dat
     await q.delete_unopened.execute(conn, ids, tried_before)
 
 
+async def list_unopened(conn: Executor, after: UUID, tried_before: datetime, limit: int) -> list[UUID]:
+    """Those not open whose first message was last on its way before then, in the order of ids."""
+    return [row["id"] for row in await q.list_unopened.fetch(conn, after, tried_before, limit)]
+
+
 async def list_gate_versions(conn: Executor, after: UUID, limit: int) -> list[tuple[UUID, int]]:
     """Open conversations and their gates' versions, in the order of ids."""
     return [(row["id"], row["gate_version"]) for row in await q.list_gate_versions.fetch(conn, after, limit)]

@@ -49,6 +49,9 @@ WHERE id IN (SELECT id
              ORDER BY id
              FOR UPDATE SKIP LOCKED)
 
+-- name: list_unopened
+SELECT id FROM conversations WHERE NOT opened AND opening_at < $2 AND id > $1 ORDER BY id LIMIT $3
+
 -- name: list_gate_versions
 SELECT id, gate_version FROM conversations WHERE opened AND id > $1 ORDER BY id LIMIT $2
 

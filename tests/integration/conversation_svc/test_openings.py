@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
+from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from splits.chat.message.v1 import message_pb2
 
 from conversation_svc import store
+from conversation_svc.actions.reconcile_openings import reconcile_openings
 from conversation_svc.actions.resolve_unopened import resolve_unopened
+from conversation_svc.domain import compute_gate
 from servicekit.errors import ChatError, Reason
+from servicekit.identity import ActingUser
 from tests.support.conversation_svc import (
     ConversationService,
     new_person,
@@ -18,7 +24,7 @@ from tests.support.conversation_svc import (
 )
 from tests.support.message_svc import MessageService
 from tests.support.proxy import Proxy
-from tests.support.pushes import UNDELIVERABLE, away, unavailable
+from tests.support.pushes import UNDELIVERABLE, away, pushed, unavailable
 from tests.support.races import at_last
 from tests.support.waiting import eventually
 
@@ -124,6 +130,64 @@ async def test_a_block_pushed_late_still_finds_the_first_message_that_was_stored
     assert seen.blocked_by_me
 
 
+async def test_a_first_message_stored_after_another_change_was_pushed_is_found_though_nothing_is_owed(
+    quick: ConversationService, messages: MessageService, between: Proxy, redis_url: str
+) -> None:
+    rita, cora, conversation = await begun(quick, between)
+    await at_last(lambda: quick.block(cora, rita))
+    await at_last(lambda: quick.unblock(cora, rita))
+    await pushed(quick, conversation)
+
+    await open_unconfirmed(quick, rita, conversation)
+
+    assert await eventually(lambda: quick.get(cora, conversation))
+    assert (await quick.accept(cora, conversation)).HasField("conversation")
+    # What waited for the opening is told, once.
+    names = [entry.type for entry in await told_at_last(redis_url, cora, 6)]
+    assert Counter(names)["conversation.updated"] == 2
+
+
+async def test_an_opening_that_several_replicas_find_at_once_is_told_once(
+    quick: ConversationService, between: Proxy, redis_url: str
+) -> None:
+    rita, cora, conversation = await begun(quick, between)
+    await at_last(lambda: quick.block(cora, rita))
+    await at_last(lambda: quick.unblock(cora, rita))
+    at_once = replace(quick.app.deps, push_owed_after=timedelta(0))
+    async with quick.pool.acquire() as conn, conn.transaction():
+        await store.lock_conversations(conn, [uuid.UUID(conversation)])
+        await open_unconfirmed(quick, rita, conversation)
+        walks = [asyncio.create_task(reconcile_openings(at_once, asyncio.Event())) for _ in range(3)]
+        await eventually(
+            lambda: quick.pool.fetchval(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ),
+            until=lambda waiting: waiting >= len(walks),
+        )
+    await asyncio.gather(*walks)
+
+    names = [entry.type for entry in await told_at_last(redis_url, cora, 6)]
+    assert Counter(names)["conversation.updated"] == 2
+    owed = "SELECT count(*) FROM owed_events WHERE conversation_id = $1::text::uuid"
+    assert await quick.pool.fetchval(owed, conversation) == 0
+
+
+async def test_a_start_that_may_be_under_way_is_left_to_its_call(service: ConversationService) -> None:
+    rita, cora = new_person(), new_person("candidate")
+    await service.meet(rita, cora)
+    conversation = await service.start(rita, cora)
+    deps = service.app.deps
+    for begun_at, found in ((deps.clock.now() + deps.push_owed_after, 0), (deps.clock.now(), 1)):
+        await service.pool.execute(
+            "UPDATE conversations SET opened = false, opening_at = $2 WHERE id = $1::text::uuid",
+            conversation,
+            begun_at - deps.push_owed_after,
+        )
+        assert await reconcile_openings(deps, asyncio.Event()) == found
+    assert await service.get(cora, conversation)
+
+
 async def test_a_start_that_is_in_use_does_not_keep_others_from_being_forgotten(
     service: ConversationService,
 ) -> None:
@@ -196,3 +260,23 @@ async def test_a_block_that_overtakes_the_first_message_makes_it_undeliverable(
 
     assert refused.refused.reason == UNDELIVERABLE
     assert created.created.message.seq == 1
+
+
+async def begun(quick: ConversationService, between: Proxy) -> tuple[ActingUser, ActingUser, str]:
+    """A start whose first message never got to message_svc: (who started, with whom, conversation)."""
+    rita, cora = new_person(), new_person("candidate")
+    await quick.meet(rita, cora)
+    async with away(between):
+        await unavailable(quick.create(rita, cora))
+    conversation = await quick.pool.fetchval(
+        "SELECT id::text FROM conversations WHERE initiator_id = $1", rita.user_id
+    )
+    return rita, cora, conversation
+
+
+async def open_unconfirmed(service: ConversationService, sender: ActingUser, conversation: str) -> None:
+    """A start again that is killed once message_svc has answered it."""
+    [situation] = await store.get_situations(service.pool, [uuid.UUID(conversation)])
+    first = message_pb2.NewMessage(client_message_id="first", text="hello")
+    opening = await service.app.deps.messages.open_conversation(compute_gate(situation), first, sender)
+    assert opening.message is not None

@@ -115,6 +115,21 @@ async def test_a_first_message_found_under_a_gate_of_our_version_does_not_make_t
     assert await versions(quick, messages, conversation) == (3, 3)
 
 
+async def test_an_opening_that_conversation_svc_forgot_is_found_though_nothing_is_owed(
+    quick: ConversationService, messages: MessageService
+) -> None:
+    _, cora, conversation = await talking(quick)
+    # A restore to a time after a first try that a block had refused: the start and its acceptance came later.
+    await quick.pool.execute(
+        "UPDATE conversations SET state = 'request', opened = false, gate_applied = true, gate_version = 1,"
+        " gate_pushed = 1 WHERE id = $1::text::uuid",
+        conversation,
+    )
+
+    assert await eventually(lambda: quick.get(cora, conversation))
+    await eventually(lambda: versions(quick, messages, conversation), until=lambda both: both == (3, 3))
+
+
 async def test_a_repush_puts_a_gate_of_the_same_version_and_other_content_right(
     service: ConversationService, messages: MessageService
 ) -> None:
