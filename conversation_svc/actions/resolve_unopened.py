@@ -19,8 +19,9 @@ log = structlog.get_logger(__name__)
 async def resolve_unopened(deps: Deps, ids: Sequence[UUID]) -> list[UUID]:
     """Asks message_svc whether it holds their first messages: it alone knows. Returns those that it does.
 
-    Their pushes stay owed: a version alone does not say that the gate held is ours. Where it holds no gate at
-    all and nobody has tried for `unopened_ttl`, nobody will: the conversation goes.
+    Their pushes stay owed: a version alone does not say that the gate held is ours. Where it holds a gate
+    without a message, pushing that gate alone is as good: the sweeper does so from now on. Where it holds no
+    gate at all and nobody has tried for `unopened_ttl`, nobody will: the conversation goes.
 
     Raises:
         ChatError: UNAVAILABLE when message_svc is away.
@@ -34,6 +35,8 @@ async def resolve_unopened(deps: Deps, ids: Sequence[UUID]) -> list[UUID]:
             log.info("openings_found", conversations=len(opened))
             await confirm_pushes(deps, opened)
             found += [each.conversation_id for each in opened]
+        silent = [each.conversation_id for each in held if each.version and not each.opened]
+        await store.set_gates_applied(deps.pool, silent)
         missing = [each.conversation_id for each in held if not each.version]
         await store.delete_unopened(deps.pool, missing, forgotten_before)
     return found

@@ -46,6 +46,7 @@ from conversation_svc.store.pushes import (
     list_unopened,
     lower_pushed,
     raise_gates,
+    set_gates_applied,
     take_ripe_events,
 )
 from conversation_svc.store.rows import q
@@ -85,6 +86,7 @@ __all__ = [
     "raise_gates",
     "save_situations",
     "set_decline_reason",
+    "set_gates_applied",
     "set_opening",
     "share_settings",
     "take_ripe_events",

@@ -48,6 +48,11 @@ async def claim_owed_pushes(conn: Executor, now: datetime, limit: int) -> list[t
     return [(row["id"], row["pushable"]) for row in rows]
 
 
+async def set_gates_applied(conn: Executor, ids: Sequence[UUID]) -> None:
+    """Notes of unopened ones that message_svc holds a gate without a message."""
+    await q.set_gates_applied.execute(conn, ids)
+
+
 async def delete_unopened(conn: Executor, ids: Sequence[UUID], tried_before: datetime) -> None:
     """Deletes those whose first message never arrived and was not tried since `tried_before`."""
     await q.delete_unopened.execute(conn, ids, tried_before)

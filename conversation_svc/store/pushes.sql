@@ -39,6 +39,16 @@ WHERE id IN (SELECT id
              FOR UPDATE SKIP LOCKED)
 RETURNING id, opened OR gate_applied AS pushable
 
+-- name: set_gates_applied
+-- One that somebody holds is in use, and waited for by nobody.
+UPDATE conversations
+SET gate_applied = true
+WHERE id IN (SELECT id
+             FROM conversations
+             WHERE id = ANY ($1::uuid[]) AND NOT opened AND NOT gate_applied
+             ORDER BY id
+             FOR UPDATE SKIP LOCKED)
+
 -- name: delete_unopened
 -- Its first message never arrived and is on its way no more: as if nobody had tried. One that somebody holds is in
 -- use, and waited for by nobody.

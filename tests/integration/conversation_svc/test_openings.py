@@ -188,6 +188,20 @@ async def test_a_start_that_may_be_under_way_is_left_to_its_call(service: Conver
     assert await service.get(cora, conversation)
 
 
+async def test_a_gate_held_without_a_message_is_not_asked_about_for_ever(
+    quick: ConversationService, between: Proxy
+) -> None:
+    rita, cora, conversation = await begun(quick, between)
+    [situation] = await store.get_situations(quick.pool, [uuid.UUID(conversation)])
+    # As a repeated block leaves it that is killed once message_svc has answered.
+    await at_last(lambda: quick.app.deps.messages.apply_gates([compute_gate(situation)]))
+
+    await pushed(quick, conversation)
+
+    assert await quick.get(cora, conversation) == []
+    assert (await quick.create(rita, cora)).created.conversation.id == conversation
+
+
 async def test_a_start_that_is_in_use_does_not_keep_others_from_being_forgotten(
     service: ConversationService,
 ) -> None:
