@@ -18,6 +18,7 @@ from message_svc.settings import MessageSettings
 from servicekit.grpc_client import ServiceClient
 from servicekit.identity import ActingUser, Signer, write_keys
 from tests.support.backing import MakeDatabase, TestDatabase
+from tests.support.gates import active_gate, new_conversation_id
 from tests.support.waiting import eventually
 
 CALLERS = {
@@ -101,6 +102,14 @@ class MessageService:
         """Sends one message as the edge does."""
         return (await self.send_batch(self.new_send(sender, conversation_id, client_id, text)))[0]
 
+    async def conversation_of(self, people: list[str], texts: int) -> str:
+        """An active conversation in which the first person wrote `texts` messages."""
+        conversation = new_conversation_id()
+        await self.open(active_gate(conversation, 1, people), people[0], "1")
+        for number in range(2, texts + 1):
+            await self.send(people[0], conversation, f"c{number}", str(number))
+        return conversation
+
     async def view(self, user_id: str, conversation_id: str) -> pb.MemberView | None:
         """The person's view of a conversation, or None."""
         client = self.client()
@@ -116,6 +125,25 @@ class MessageService:
         request = rpc.MarkReadRequest(conversation_id=conversation_id, last_read_seq=seq)
         return await client.call(
             client.stub.MarkRead, request, timeout=TIMEOUT, acting=ActingUser(user_id, "recruiter")
+        )
+
+    async def inbox(self, user_id: str, request: rpc.ListInboxRequest) -> rpc.ListInboxResponse:
+        """A page of one of the person's lists."""
+        client = self.client()
+        return await client.call(
+            client.stub.ListInbox, request, timeout=TIMEOUT, acting=ActingUser(user_id, "recruiter")
+        )
+
+    async def watch_list(
+        self, user_id: str, request: rpc.GetWatchListRequest | None = None
+    ) -> rpc.GetWatchListResponse:
+        """What changed for the person, the latest first; without a request the first page."""
+        client = self.client()
+        return await client.call(
+            client.stub.GetWatchList,
+            request or rpc.GetWatchListRequest(),
+            timeout=TIMEOUT,
+            acting=ActingUser(user_id, "recruiter"),
         )
 
     async def all_told(self) -> None:
