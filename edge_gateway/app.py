@@ -20,6 +20,7 @@ from edge_gateway.http.front import Front
 from edge_gateway.http.server import HttpServer
 from edge_gateway.metrics import Metrics
 from edge_gateway.rates import Policy, Rates, policy
+from edge_gateway.redis_commands import RedisCommands
 from edge_gateway.routes import blocks, conversations, demo, documents, me, messages, operations
 from edge_gateway.routes.route import Services, endpoints
 from edge_gateway.settings import EdgeSettings
@@ -73,6 +74,7 @@ class EdgeApp:
         self._hub = hub = Hub(hydration, self.metrics, clock)
         self._channels = self._subscriptions(hub)
         self._redis = _redis(settings)
+        self._commands = RedisCommands(settings.redis_url)
         self._backends = backends = Backends(
             ServiceClient(settings.conversation_svc_target, conversation_stub, signer),
             ServiceClient(settings.message_svc_target, message_stub, signer),
@@ -88,7 +90,7 @@ class EdgeApp:
             _log.warning("no_issuers", hint="JWT_ISSUERS is empty: every token will be refused")
         verifier = TokenVerifier(settings.jwt_issuers, self._keys, clock=clock)
         known = profiles.Profiles(backends)
-        rates = Rates(self._redis, policies(settings))
+        rates = Rates(self._commands, policies(settings))
         leases = Leases(self._redis, limit=settings.ws_max_per_user)
         timeout_s = settings.request_timeout_ms / 1000
         handshake = Handshake(
@@ -175,6 +177,7 @@ class EdgeApp:
         await self._http_client.close()
         await self._backends.close()
         await self._redis.aclose()
+        self._commands.close()
 
 
 def _redis(settings: EdgeSettings) -> redis.Redis:

@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-import redis.asyncio as redis
 import structlog
 from redis.exceptions import RedisError
 
 from edge_gateway import problems
+from edge_gateway.redis_commands import RedisCommands, Script
 from servicekit.errors import Reason
 
-_SCRIPT = (Path(__file__).parent / "lua" / "take.lua").read_text(encoding="utf-8")
-_WAIT_S = 1.0
+_TAKE = Script((Path(__file__).parent / "lua" / "take.lua").read_text(encoding="utf-8"))
 _PAUSE_S = 5.0
 """How long nothing is counted after Redis did not answer."""
 _log = structlog.get_logger(__name__)
@@ -67,8 +66,8 @@ class Taken:
 class Rates:
     """Buckets that all edges share, by person and kind."""
 
-    def __init__(self, client: redis.Redis, policies: Mapping[str, Policy | None]) -> None:
-        self._take = client.register_script(_SCRIPT)
+    def __init__(self, commands: RedisCommands, policies: Mapping[str, Policy | None]) -> None:
+        self._commands = commands
         self._policies = policies
         self._blind_until = 0.0
 
@@ -89,11 +88,10 @@ class Rates:
         if limit is None or now < self._blind_until:
             return None
         try:
-            async with asyncio.timeout(_WAIT_S):
-                answer = await self._take(
-                    keys=[f"{{rate:{user_id}}}:{kind}"], args=[limit.quota, limit.window_s * 1000]
-                )
-        except (RedisError, OSError) as error:
+            answer = await self._commands.run(
+                _TAKE, [f"{{rate:{user_id}}}:{kind}"], [limit.quota, limit.window_s * 1000]
+            )
+        except RedisError as error:
             self._blind_until = now + _PAUSE_S
             _log.warning("rate_not_counted", error=type(error).__name__)
             return None

@@ -1,0 +1,156 @@
+"""Commands over the edge's lean connection: answered in order, in time, and never in doubt about a fault."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+import pytest_asyncio
+import redis.asyncio as redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from edge_gateway.redis_commands import RedisCommands, Script
+from tests.support.proxy import proxy_to
+
+ECHO = Script("return {KEYS[1], ARGV[1], #ARGV}")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def commands(redis_url: str) -> AsyncIterator[RedisCommands]:
+    running = RedisCommands(redis_url, timeout_s=20)
+    yield running
+    running.close()
+
+
+def key() -> str:
+    return f"commands:{secrets.token_hex(6)}"
+
+
+async def test_replies_come_in_the_order_of_their_commands(commands: RedisCommands) -> None:
+    name = key()
+    asked = [commands.call("INCR", name) for _ in range(500)]
+    assert await asyncio.gather(*asked) == list(range(1, 501))
+    assert await commands.call("GET", name) == b"500"
+    assert await commands.call("GET", key()) is None
+
+
+async def test_bytes_and_numbers_are_kept_as_they_are(commands: RedisCommands) -> None:
+    name = key()
+    value = bytes(range(256)) * 400
+    await commands.call("RPUSH", name, value, 12, "äöü", b"")
+    assert await commands.call("LRANGE", name, 0, -1) == [value, b"12", "äöü".encode(), b""]
+
+
+async def test_a_refused_command_is_an_error_of_its_own(commands: RedisCommands) -> None:
+    name = key()
+    good, bad, also_good = (
+        commands.call("SET", name, "text"),
+        commands.call("INCR", name),
+        commands.call("GET", name),
+    )
+    assert await good == b"OK"
+    with pytest.raises(ResponseError, match="not an integer"):
+        await bad
+    assert await also_good == b"text"
+
+
+async def test_a_script_runs_also_where_it_is_not_known(
+    commands: RedisCommands, publisher: redis.Redis
+) -> None:
+    await publisher.script_flush()
+    for _ in range(2):
+        assert await commands.run(ECHO, ["k"], ["a", 2]) == [b"k", b"a", 2]
+    assert await publisher.script_exists(ECHO.sha) == [True]
+    with pytest.raises(ResponseError):
+        await commands.run(Script("return redis.call('INCR')"), [], [])
+
+
+async def test_who_gives_up_takes_nobody_elses_reply(commands: RedisCommands) -> None:
+    name = key()
+    await commands.call("SET", name, "mine")
+    given_up, kept = commands.call("GET", key()), commands.call("GET", name)
+    given_up.cancel()
+    assert await kept == b"mine"
+
+
+async def test_a_lost_connection_fails_what_waits_and_the_next_command_makes_a_new_one(
+    redis_url: str,
+) -> None:
+    async with proxy_to(redis_url) as proxy:
+        commands = RedisCommands(proxy.url, timeout_s=20)
+        assert await commands.call("PING") == b"PONG"
+        proxy.freeze()
+        waiting = [commands.call("PING") for _ in range(3)]
+        await proxy.cut()
+        for each in waiting:
+            with pytest.raises(RedisConnectionError):
+                await each
+        with pytest.raises(RedisConnectionError):
+            await commands.call("PING")
+        await proxy.heal()
+        assert await commands.call("PING") == b"PONG"
+        commands.close()
+
+
+async def test_a_redis_that_hangs_is_away_in_time_also_while_connecting(redis_url: str) -> None:
+    async with proxy_to(redis_url) as proxy:
+        commands = RedisCommands(proxy.url, timeout_s=0.2)
+        proxy.freeze()
+        for _ in range(2):  # the second needs a new connection
+            with pytest.raises(RedisTimeoutError):
+                await commands.call("PING")
+        await proxy.heal()
+        patient = RedisCommands(proxy.url, timeout_s=20)
+        assert await patient.call("PING") == b"PONG"
+        patient.close()
+        commands.close()
+
+
+async def test_a_connection_says_who_it_is_and_which_database_it_means(
+    redis_url: str, publisher: redis.Redis
+) -> None:
+    user, password, name = f"edge-{secrets.token_hex(4)}", secrets.token_hex(8), key()
+    await publisher.acl_setuser(
+        user, enabled=True, passwords=[f"+{password}"], keys=["*"], commands=["+@all"]
+    )
+    parts = urlsplit(redis_url)
+
+    def url(password: str, database: int) -> str:
+        address = f"{user}:{password}@{parts.hostname}:{parts.port}"
+        return urlunsplit(parts._replace(netloc=address, path=f"/{database}"))
+
+    right = RedisCommands(url(password, 3), timeout_s=20)
+    # Both are asked before anything is connected.
+    said, who = right.call("SET", name, "there"), right.call("ACL", "WHOAMI")
+    assert (await said, await who) == (b"OK", user.encode())
+    assert await publisher.get(name) is None
+    assert await right.call("GETDEL", name) == b"there"
+    right.close()
+    for wrong in (url("guessed", 3), url(password, 999_999)):
+        commands = RedisCommands(wrong, timeout_s=20)
+        with pytest.raises(RedisError):
+            await commands.call("SET", name, "nowhere")
+        commands.close()
+    assert await publisher.get(name) is None
+    await publisher.acl_deluser(user)
+
+
+async def test_closing_fails_what_waits(redis_url: str) -> None:
+    async with proxy_to(redis_url) as proxy:
+        commands = RedisCommands(proxy.url, timeout_s=20)
+        proxy.freeze()
+        waiting = commands.call("PING")
+        commands.close()
+        with pytest.raises(RedisConnectionError):
+            await waiting
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:6379", "nonsense"])
+def test_what_is_no_address_of_a_redis_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ValueError, match="URL"):
+        RedisCommands(url)
