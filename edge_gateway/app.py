@@ -23,6 +23,7 @@ from edge_gateway.rates import Policy, Rates, policy
 from edge_gateway.redis_commands import RedisCommands
 from edge_gateway.routes import blocks, conversations, demo, documents, me, messages, operations
 from edge_gateway.routes.route import Services, endpoints
+from edge_gateway.send_batches import Bounds
 from edge_gateway.settings import EdgeSettings
 from edge_gateway.sockets.channels import Channels
 from edge_gateway.sockets.commands import Commands
@@ -79,7 +80,10 @@ class EdgeApp:
             ServiceClient(settings.conversation_svc_target, conversation_stub, signer),
             ServiceClient(settings.message_svc_target, message_stub, signer),
             signer,
+            Bounds(settings.send_batch_max, settings.send_calls_max, settings.send_queue_max),
+            on_send_call=self.metrics.sends_per_call.observe,
         )
+        self.metrics.sends_waiting.set_function(lambda: backends.sends_waiting)
         self._http_client = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
         self._keys = {
             issuer.issuer: RemoteKeys(issuer.keys_url, self._http_client) for issuer in settings.jwt_issuers

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import grpc
 import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
+from opentelemetry import trace
 from splits.chat.conversation.v1 import conversation_pb2 as conversation_pb
 from splits.chat.conversation.v1 import service_pb2 as conversation_rpc
 from splits.chat.conversation.v1 import service_pb2_grpc as conversation_grpc
@@ -18,6 +19,7 @@ from splits.chat.message.v1 import message_pb2 as message_pb
 from splits.chat.message.v1 import service_pb2 as message_rpc
 from splits.chat.message.v1 import service_pb2_grpc as message_grpc
 
+from edge_gateway.send_batches import Bounds, Member, SendBatches
 from servicekit.errors import ChatError, Reason
 from servicekit.grpc_client import RequestT, ResponseT, ServiceClient
 from servicekit.identity import ActingUser, Signer
@@ -57,14 +59,25 @@ class Backends:
         conversations: ServiceClient[ConversationStub],
         messages: ServiceClient[MessageStub],
         signer: Signer,
+        sends: Bounds,
+        *,
+        on_send_call: Callable[[int], None] = lambda _sends: None,
     ) -> None:
         self._conversations = conversations
         self._messages = messages
         self._signer = signer
+        self._sends = SendBatches(self._send_messages, sends)
+        self._on_send_call = on_send_call
 
     async def close(self) -> None:
         """Ends the connections."""
+        await self._sends.close()
         await asyncio.gather(self._conversations.close(), self._messages.close())
+
+    @property
+    def sends_waiting(self) -> int:
+        """Messages that wait for a call to message_svc."""
+        return self._sends.waiting
 
     # --- conversation_svc ---------------------------------------------------------------------------------
 
@@ -149,12 +162,24 @@ class Backends:
     async def send_message(
         self, user: ActingUser, conversation_id: str, message: message_pb.NewMessage
     ) -> message_rpc.SendOutcome:
+        """May share its call with the sends of others."""
         send = message_rpc.Send(
             acting_user=self._signer.assertion(user), conversation_id=conversation_id, message=message
         )
-        request = message_rpc.SendMessagesRequest(sends=[send])
-        response = await self._call(self._messages, self._messages.stub.SendMessages, request, None)
-        return response.outcomes[0]
+        return await self._sends.send(send, sender_id=user.user_id, timeout=_time_left(_CALL_S))
+
+    async def _send_messages(
+        self, members: Sequence[Member], timeout: float
+    ) -> Sequence[message_rpc.SendOutcome]:
+        self._on_send_call(len(members))
+        request = message_rpc.SendMessagesRequest(sends=[member.send for member in members])
+        # A call of one is made in its sender's own span; one of many links to theirs.
+        spans = [member.span for member in members] if len(members) > 1 else ()
+        stub = self._messages.stub
+        response = await self._call(
+            self._messages, stub.SendMessages, request, None, timeout=timeout, serves=spans
+        )
+        return response.outcomes
 
     async def list_messages(
         self, user: ActingUser, request: message_rpc.ListMessagesRequest
@@ -259,16 +284,24 @@ class Backends:
         acting: ActingUser | None,
         *,
         timeout: float = _CALL_S,
+        serves: Sequence[trace.Span] = (),
     ) -> ResponseT:
         """One call. All of ours may be repeated: reads, and changes that are the same when done twice."""
-        deadline = _deadline.get()
-        if deadline is not None:
-            timeout = min(timeout, deadline - _ANSWER_S - asyncio.get_running_loop().time())
         try:
-            return await client.call(method, request, timeout=timeout, acting=acting, idempotent=True)
+            return await client.call(
+                method, request, timeout=_time_left(timeout), acting=acting, idempotent=True, serves=serves
+            )
         except ChatError as error:
             if error.reason is Reason.UNAUTHENTICATED:
                 # The service does not believe this edge: nothing that the person could mend by signing in.
                 _log.error("service_refused_the_edge")
                 raise ChatError(Reason.UNAVAILABLE, "The service is not available; try again.") from error
             raise
+
+
+def _time_left(timeout: float) -> float:
+    """`timeout`, cut to what is left of the budget; may be negative."""
+    deadline = _deadline.get()
+    if deadline is None:
+        return timeout
+    return min(timeout, deadline - _ANSWER_S - asyncio.get_running_loop().time())

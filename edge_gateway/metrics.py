@@ -25,6 +25,15 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self.sends_per_call = Histogram(
+            "edge_sends_per_call",
+            "Messages in each call to message_svc that sends some.",
+            buckets=(1, 2, 4, 8, 16, 32, 64),
+            registry=self.registry,
+        )
+        self.sends_waiting = Gauge(
+            "edge_sends_waiting", "Messages that wait for a call to message_svc.", registry=self.registry
+        )
         self.sockets_open = Gauge("edge_sockets_open", "Open sockets.", registry=self.registry)
         self.handshakes = Counter(
             "edge_handshakes",

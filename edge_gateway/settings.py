@@ -38,6 +38,12 @@ class _Backends(Settings):
     """Signs list cursors; the same on every edge. Absent = derived from the service key."""
     request_timeout_ms: int = Field(default=5000, ge=100)
     """For one request from its body to its answer; services get what is left of it."""
+    send_batch_max: int = Field(default=32, ge=1, le=64)
+    """Messages in one call to message_svc: those that wait while calls are in flight go together."""
+    send_calls_max: int = Field(default=2, ge=1)
+    """Such calls in flight; what comes meanwhile waits for one of them to end."""
+    send_queue_max: int = Field(default=1024, ge=1)
+    """Messages that wait so; one more is refused with 503."""
 
 
 class _Callers(Settings):

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 import grpc
@@ -60,12 +60,14 @@ class ServiceClient(Generic[StubT]):
         timeout: float,
         acting: ActingUser | str | None = None,
         idempotent: bool = False,
+        serves: Sequence[trace.Span] = (),
     ) -> ResponseT:
         """Calls `method` (`client.stub.SendMessages`) and returns its response; raises ChatError only.
 
         `timeout`: seconds for all attempts, cut to what the surrounding RPC has left. `acting`: the person it
         is for, or an assertion of them that this service signed. `idempotent` calls are repeated on
-        UNAVAILABLE while time and budget last.
+        UNAVAILABLE while time and budget last. `serves`: spans of what is done by this call, when it is no
+        part of a single one of them; they and its own are linked, both ways.
 
         UNAUTHENTICATED means that the peer does not believe this service: never the end user's fault.
         """
@@ -76,9 +78,12 @@ class ServiceClient(Generic[StubT]):
             name,
             kind=trace.SpanKind.CLIENT,
             attributes={"rpc.system": "grpc", "rpc.service": service, "rpc.method": rpc},
+            links=[trace.Link(each.get_span_context()) for each in serves],
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
+            for each in serves:
+                each.add_link(span.get_span_context())
             self._budget.earn()
             attempt = 0
             while True:
