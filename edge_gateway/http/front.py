@@ -3,7 +3,6 @@ answer of the contract."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -26,10 +25,9 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 @dataclass(frozen=True, slots=True)
 class Upgraded:
-    """The connection is no longer HTTP's; the request is over when `ended` is done."""
+    """The connection has another protocol from here on."""
 
     response: web.StreamResponse
-    ended: asyncio.Future[None]
 
 
 Endpoint = Callable[[Exchange, dict[str, str]], Awaitable[web.StreamResponse | Upgraded]]
@@ -53,10 +51,7 @@ class Front:
         """One request, from its head to its answer."""
         exchange = Exchange(request, request_id_of(request))
         outcome = await self._traced(exchange)
-        if isinstance(outcome, Upgraded):
-            await outcome.ended
-            return outcome.response
-        return outcome
+        return outcome.response if isinstance(outcome, Upgraded) else outcome
 
     async def _traced(self, exchange: Exchange) -> web.StreamResponse | Upgraded:
         request, started = exchange.request, time.perf_counter()

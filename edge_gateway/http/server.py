@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -46,6 +47,23 @@ class _Protocol(web.RequestHandler):
 class _Server(web.Server):
     def __call__(self) -> web.RequestHandler:
         return _Protocol(self, loop=self._loop, **self._kwargs)
+
+
+def take_over(request: web.BaseRequest) -> tuple[asyncio.Transport, bytes]:
+    """Takes the connection of an upgraded request away from the HTTP server, with the bytes behind its head.
+
+    To the server the connection is lost: its parser, buffers and task go with the request. Raises
+    ConnectionResetError when the client is gone.
+    """
+    protocol, transport = request.protocol, request.transport
+    if transport is None or transport.is_closing():
+        raise ConnectionResetError
+    rest = protocol._message_tail
+    protocol.transport = None  # so that it does not close it
+    protocol.connection_lost(None)
+    if not transport.is_reading():
+        transport.resume_reading()  # the server had stopped it: nobody took the bytes behind the head
+    return transport, rest
 
 
 class HttpServer:

@@ -28,17 +28,16 @@ _log = structlog.get_logger(__name__)
 class Feed:
     """The sockets of one user on this edge."""
 
-    __slots__ = ("_hydration", "_received", "_waiting", "_worker", "channel", "sessions", "subscribed")
+    __slots__ = ("_hydration", "_received", "_waiting", "_worker", "sessions", "subscribed")
 
-    def __init__(self, channel: str, subscribed: asyncio.Task[None], hydration: Hydration) -> None:
-        self.channel = channel
-        self.subscribed = subscribed
-        """Done once Redis has confirmed the channel."""
+    def __init__(self, subscribed: asyncio.Task[None], hydration: Hydration) -> None:
+        self.subscribed: asyncio.Task[None] | None = subscribed
+        """Done once Redis has confirmed the channel; None when that is known."""
         self.sessions: list[Session] = []
         self._hydration = hydration
         self._received = 0
         """Events are numbered as they come in: the number says which of them a session has had otherwise."""
-        self._waiting: deque[tuple[int, Event]] = deque()
+        self._waiting: deque[tuple[int, Event]] | None = None
         self._worker: asyncio.Task[None] | None = None
 
     def admit(self, session: Session) -> None:
@@ -66,6 +65,8 @@ class Feed:
         if not waits:
             self._write(self._received, came.forwarded())
         elif kept is not None and len(opening) < len(self.sessions):
+            if self._waiting is None:
+                self._waiting = deque()
             self._waiting.append((self._received, kept))
             if len(self._waiting) > _MAX_WAITING:
                 self.end(Close.RESTART)
@@ -79,13 +80,13 @@ class Feed:
 
     def end(self, code: Close) -> None:
         """Closes the user's sockets; what waits is theirs no more."""
-        self._waiting.clear()
+        self._waiting = None
         for session in tuple(self.sessions):
             session.end(code)
 
     def stop(self) -> None:
         """Nobody listens any more."""
-        self._waiting.clear()
+        self._waiting = None
         if self._worker is not None:
             self._worker.cancel()
 

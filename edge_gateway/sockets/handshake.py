@@ -15,10 +15,8 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import cast
 
 from aiohttp import web
-from aiohttp.http import WebSocketReader
 from google.protobuf.timestamp_pb2 import Timestamp
 from splits.chat.message.v1 import service_pb2 as message_rpc
 
@@ -26,6 +24,7 @@ from edge_gateway import problems, views
 from edge_gateway.clients import budget
 from edge_gateway.http.exchange import Exchange
 from edge_gateway.http.front import Upgraded
+from edge_gateway.http.server import take_over
 from edge_gateway.metrics import Metrics
 from edge_gateway.profiles import Profiles
 from edge_gateway.rates import Policy, Rates
@@ -40,6 +39,7 @@ from edge_gateway.sockets.session import Session
 from edge_gateway.sockets.socket import Limits, Listener, Socket
 from edge_gateway.sockets.streams import Missed, Streams, TooFarBehindError
 from edge_gateway.sockets.welcomes import Welcomes
+from edge_gateway.sockets.wheel import Wheel
 from edge_gateway.tokens.guard import admit
 from edge_gateway.tokens.jwks import KeysUnavailableError
 from edge_gateway.tokens.verifier import Principal, TokenRejectedError, TokenVerifier
@@ -49,6 +49,7 @@ from servicekit.errors import ChatError, Reason
 _LOOK_BACK = timedelta(seconds=60)
 """How much earlier than its cursor a resumed socket is told what changed: what a failover may have lost."""
 _MAX_HELD = 1000
+_PING_TICKS, _ALARM_TICK_S = 64, 0.25
 _OUTCOMES: Mapping[str, str] = {
     Reason.FORBIDDEN: "origin",
     Reason.UNAVAILABLE: "unavailable",
@@ -107,7 +108,9 @@ class Handshake:
         self._profiles = profiles
         self._rates = rates
         self._leases = leases
-        self._commands = commands
+        # Bound once: each socket holds them.
+        self._handle, self._on_end, self._on_gone = commands.handle, self._leave, hub.forget
+        self._pings, self._alarms = Wheel(rules.limits.ping_s / _PING_TICKS), Wheel(_ALARM_TICK_S)
         self._metrics = metrics
         self._clock = clock
 
@@ -151,8 +154,9 @@ class Handshake:
             max_held=_MAX_HELD,
             max_age_s=self._rules.max_age_s,
             rate=self._rules.frames,
-            handle=self._commands.handle,
-            on_end=self._leave,
+            handle=self._handle,
+            on_end=self._on_end,
+            alarms=self._alarms,
         )
         try:
             async with asyncio.timeout(self._rules.timeout_s):
@@ -164,12 +168,14 @@ class Handshake:
             # One that was replaced before it was open is told so as any other, by its code.
             if session.ended_with not in (None, Close.REPLACED) or self._hub.draining:
                 raise problems.failure(Reason.UNAVAILABLE)
-            response, socket = await self._upgrade(exchange, asked, session)
+            response, socket, rest = await self._upgrade(exchange, asked, session)
         except BaseException:
             self._leave(session)
             raise
         session.open(socket, start.welcome, start.missed, start.end)
-        return Upgraded(response, socket.ended)
+        # What came with the handshake, before anybody could have been asked for it.
+        socket.data_received(rest)
+        return Upgraded(response)
 
     def _leave(self, session: Session) -> None:
         self._hub.leave(session)
@@ -216,33 +222,29 @@ class Handshake:
         return frames.event(frames.WELCOME, data, now=now, cursor=cursor)
 
     async def _turn_away(self, exchange: Exchange, asked: upgrade.Upgrade, code: Close) -> Upgraded:
-        response, socket = await self._upgrade(exchange, asked, _Nobody())
+        response, socket, rest = await self._upgrade(exchange, asked, _Nobody())
         socket.close(code)
-        return Upgraded(response, socket.ended)
+        socket.data_received(rest)
+        return Upgraded(response)
 
     async def _upgrade(
         self, exchange: Exchange, asked: upgrade.Upgrade, listener: Listener
-    ) -> tuple[web.StreamResponse, Socket]:
-        request = exchange.request
+    ) -> tuple[web.StreamResponse, Socket, bytes]:
+        """The answer, the socket, and bytes that came before it was there."""
         response = web.StreamResponse(status=101, headers=asked.headers)
-        response.force_close()
         exchange.finish(response)
-        await response.prepare(request)
-        transport = request.transport
-        if transport is None:
-            raise ConnectionResetError
-        request.protocol.keep_alive(False)
+        await response.prepare(exchange.request)
+        transport, rest = take_over(exchange.request)
         socket = Socket(
             transport,
             listener,
             self._rules.limits,
             self._metrics,
-            drain=request.protocol._drain_helper,  # what aiohttp's own writers wait for
+            pings=self._pings,
+            on_gone=self._on_gone,
         )
         self._hub.track(socket)
-        # aiohttp asks of a parser what a Socket has: `feed_data` and `feed_eof`.
-        request.protocol.set_parser(cast("WebSocketReader", socket))
-        return response, socket
+        return response, socket, rest
 
 
 def _back(missed: Missed) -> Timestamp:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 from typing import Protocol
 
 from edge_gateway.metrics import Metrics
@@ -38,6 +39,7 @@ class Hub:
         self._clock = clock
         self._feeds: dict[bytes, Feed] = {}
         self._sockets: set[Socket] = set()
+        self._all_gone = asyncio.Event()
         self._subscriber: Subscriber | None = None
         self.draining = False
 
@@ -59,12 +61,14 @@ class Hub:
         if feed is None:
             subscribed = asyncio.create_task(self._subscriber.subscribe(name))
             subscribed.add_done_callback(_take_note)
-            feed = Feed(name, subscribed, self._hydration)
+            feed = Feed(subscribed, self._hydration)
             self._feeds[name.encode()] = feed
         feed.admit(session)
         try:
-            # Shared by all who wait for it: one of them going away must not end it.
-            await asyncio.shield(feed.subscribed)
+            if feed.subscribed is not None:
+                # Shared by all who wait for it: one of them going away must not end it.
+                await asyncio.shield(feed.subscribed)
+                feed.subscribed = None
         except BaseException:
             self.leave(session)
             raise
@@ -96,10 +100,17 @@ class Hub:
             feed.stop()
 
     def track(self, socket: Socket) -> None:
-        """Counts a socket until it is gone."""
+        """Counts a socket until `forget`."""
         self._sockets.add(socket)
+        self._all_gone.clear()
         self._metrics.sockets_open.set(len(self._sockets))
-        socket.ended.add_done_callback(lambda _ended: self._forget(socket))
+
+    def forget(self, socket: Socket) -> None:
+        """Its connection is gone."""
+        self._sockets.discard(socket)
+        if not self._sockets:
+            self._all_gone.set()
+        self._metrics.sockets_open.set(len(self._sockets))
 
     async def drain(self, seconds: float, *, close_timeout_s: float) -> None:
         """Sends everybody away, spread over `seconds`, then closes who is left."""
@@ -111,19 +122,17 @@ class Hub:
                 wait_ms = int(random.uniform(0, seconds * 800))  # noqa: S311 - spreads load
                 frame = frames.event(frames.GOAWAY, {"reconnectInMs": wait_ms}, now=self._clock.now())
                 session.say(frame)
-        await self._all_gone(seconds)
+        await self._wait_until_gone(seconds)
         self.start_over()
         for socket in tuple(self._sockets):
             socket.close(Close.RESTART)
-        await self._all_gone(close_timeout_s + 1)
+        await self._wait_until_gone(close_timeout_s + 1)
 
-    async def _all_gone(self, seconds: float) -> None:
+    async def _wait_until_gone(self, seconds: float) -> None:
         if self._sockets:
-            await asyncio.wait([socket.ended for socket in self._sockets], timeout=seconds)
-
-    def _forget(self, socket: Socket) -> None:
-        self._sockets.discard(socket)
-        self._metrics.sockets_open.set(len(self._sockets))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._all_gone.wait()
 
 
 def _take_note(subscribed: asyncio.Task[None]) -> None:

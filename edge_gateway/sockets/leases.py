@@ -40,14 +40,14 @@ class Leases:
         self._take = client.register_script((_LUA / "lease.lua").read_text(encoding="utf-8"))
         self._limit = limit
         self._edge = new_id().hex
-        self._held: set[str] = set()
+        self._held: set[Session] = set()
         self._ended: deque[tuple[str, str]] = deque()
         self._news = asyncio.Event()
 
     async def take(self, session: Session) -> None:
         """The session counts from here on; who is one too many is closed, wherever they are."""
         user, name = session.user_id, self._name(session)
-        self._held.add(name)
+        self._held.add(session)
         try:
             async with asyncio.timeout(_WAIT_S):
                 live = await self._beat()
@@ -58,10 +58,9 @@ class Leases:
 
     def release(self, session: Session) -> None:
         """The socket is gone, or never came to be. Repeatable."""
-        name = self._name(session)
-        if name in self._held:
-            self._held.remove(name)
-            self._ended.append((_key(session.user_id), name))
+        if session in self._held:
+            self._held.remove(session)
+            self._ended.append((_key(session.user_id), self._name(session)))
             self._news.set()
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -20,6 +20,7 @@ from edge_gateway.sockets.codes import Close
 from edge_gateway.sockets.events import Event
 from edge_gateway.sockets.hydration import BATCH, Hydration
 from edge_gateway.sockets.socket import Socket
+from edge_gateway.sockets.wheel import Wheel
 from edge_gateway.tokens.verifier import LEEWAY_S, Principal
 from servicekit.clock import Clock
 from servicekit.errors import Reason
@@ -43,6 +44,7 @@ class Session:
     """Begins before the upgrade, so that events are held from the moment the channel is confirmed."""
 
     __slots__ = (
+        "_alarms",
         "_catching_up",
         "_clock",
         "_expiry",
@@ -54,6 +56,7 @@ class Session:
         "_on_end",
         "_pace",
         "_patience",
+        "_rate",
         "_socket",
         "_until",
         "_worker",
@@ -74,6 +77,7 @@ class Session:
         rate: Policy | None,
         handle: Callable[[Session, bytes], Awaitable[None]],
         on_end: Callable[[Session], None],
+        alarms: Wheel,
     ) -> None:
         self.id: UUID = new_id()
         self.principal = principal
@@ -85,17 +89,19 @@ class Session:
         self._hydration = hydration
         self._handle = handle
         self._on_end = on_end
-        self._held: deque[Event] | None = deque()
+        self._held: list[Event] | None = []
         self._max_held = max_held
-        now = time.monotonic()
-        self._until = now + max_age_s
-        self._pace = None if rate is None else Bucket(rate, now)
-        self._patience = None if rate is None else Bucket(rate, now)
+        self._until = time.monotonic() + max_age_s
+        # Many sockets never say a word: what only a frame needs is made for the first one.
+        self._rate = rate
+        self._pace: Bucket | None = None
+        self._patience: Bucket | None = None
+        self._inbox: deque[bytes] | None = None
         self._socket: Socket | None = None
-        self._inbox: deque[bytes] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._catching_up: asyncio.Task[None] | None = None
-        self._expiry: asyncio.TimerHandle | None = None
+        self._alarms = alarms
+        self._expiry: int | None = None
 
     @property
     def user_id(self) -> str:
@@ -142,7 +148,7 @@ class Session:
         while not socket.closing and self._held is not None:
             if not waiting:
                 # What came between the subscription and the read of the stream is in both.
-                waiting, self._held = _new(self._held, ids), deque()
+                waiting, self._held = _new(self._held, ids), []
                 if not waiting:
                     self._go_live(socket, end)
                     return
@@ -174,7 +180,7 @@ class Session:
         """Closes it; before it is open, the handshake finds out."""
         if self.ended_with is None:
             self.ended_with = code
-        self._held = None if self._socket is not None else deque()
+        self._held = None if self._socket is not None else []
         if self._socket is not None:
             self._socket.close(code)
 
@@ -192,6 +198,8 @@ class Session:
             wrong = problems.problem(Reason.RATE_LIMITED, retry_after_ms=wait_ms)
             self.say(frames.error(None, wrong, str(new_id())))
             return
+        if self._inbox is None:
+            self._inbox = deque()
         self._inbox.append(payload)
         if len(self._inbox) >= _INBOX_HIGH and self._socket is not None:
             self._socket.pause(True)
@@ -204,9 +212,11 @@ class Session:
 
     def _paced(self) -> int:
         """0 when one more frame may come now, else how many milliseconds too early it is."""
-        if self._pace is None or self._patience is None:
+        if self._rate is None:
             return 0
         now = time.monotonic()
+        if self._pace is None or self._patience is None:
+            self._pace, self._patience = Bucket(self._rate, now), Bucket(self._rate, now)
         wait_ms = self._pace.take(now)
         if wait_ms and self._patience.take(now):
             self.end(Close.FLOODING)
@@ -214,11 +224,10 @@ class Session:
 
     def on_closing(self) -> None:
         """The socket takes and gives nothing any more."""
-        self._inbox.clear()
+        self._inbox = None
         if self._catching_up is not None:
             self._catching_up.cancel()
-        if self._expiry is not None:
-            self._expiry.cancel()
+        self._forget_expiry()
         self._on_end(self)
 
     async def _work(self) -> None:
@@ -230,9 +239,17 @@ class Session:
         finally:
             self._worker = None
 
-    def _watch_expiry(self) -> None:
+    def on_time(self) -> None:
+        """The token may be over, or the time that a socket may stay."""
+        self._watch_expiry()
+
+    def _forget_expiry(self) -> None:
         if self._expiry is not None:
-            self._expiry.cancel()
+            self._alarms.remove(self._expiry, self)
+            self._expiry = None
+
+    def _watch_expiry(self) -> None:
+        self._forget_expiry()
         if self._socket is None or self._socket.closing:
             return
         left = self.principal.expires_at + LEEWAY_S - self._clock.now().timestamp()
@@ -242,5 +259,4 @@ class Session:
         elif may_stay <= 0:
             self.end(Close.MAX_AGE)
         else:
-            loop = asyncio.get_running_loop()
-            self._expiry = loop.call_later(min(left, may_stay, _LONGEST_TIMER_S), self._watch_expiry)
+            self._expiry = self._alarms.add(min(left, may_stay, _LONGEST_TIMER_S), self)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from edge_gateway.metrics import Metrics
 from edge_gateway.sockets import wire
 from edge_gateway.sockets.codes import Close
+from edge_gateway.sockets.wheel import Wheel
 
 _CONGESTED = 48 * 1024
 """Bytes waiting in the transport with which a replay stops, to look up anew what it has not written yet."""
@@ -47,23 +48,27 @@ class Listener(Protocol):
         """Nothing is delivered from now on, in either direction."""
 
 
-class Socket:
-    """Fed by the HTTP server once the connection is upgraded (`feed_data`, `feed_eof`)."""
+class Socket(asyncio.Protocol):
+    """The protocol of a transport from the upgrade on. Made to be many: what is not needed yet is not there.
+
+    `pings` turns for all sockets. `on_gone` is called once, when the connection is gone.
+    """
 
     __slots__ = (
         "_alive",
         "_cut",
-        "_drain",
+        "_full",
         "_limits",
         "_listener",
-        "_loop",
         "_metrics",
+        "_on_gone",
         "_paused",
         "_ping",
+        "_pings",
         "_reader",
         "_transport",
+        "_writable",
         "closing",
-        "ended",
     )
 
     def __init__(
@@ -73,24 +78,26 @@ class Socket:
         limits: Limits,
         metrics: Metrics,
         *,
-        drain: Callable[[], Awaitable[None]],
+        pings: Wheel,
+        on_gone: Callable[[Socket], None],
     ) -> None:
-        self._loop = asyncio.get_running_loop()
         self._transport = transport
-        _bound(transport)
         self._listener = listener
         self._limits = limits
         self._metrics = metrics
-        self._drain = drain
+        self._on_gone = on_gone
         self._reader: wire.Reader | None = wire.Reader(limits.max_frame)
         self._alive = True
         self._paused = False
         self._cut: asyncio.TimerHandle | None = None
+        self._full = False
+        self._writable: asyncio.Future[None] | None = None
         self.closing = False
-        self.ended: asyncio.Future[None] = self._loop.create_future()
-        """Done when the connection is gone."""
+        self._pings = pings
         # Spread, so that sockets which connected together are not pinged together for ever.
-        self._ping = self._loop.call_later(limits.ping_s * random.uniform(0.5, 1.0), self._beat)  # noqa: S311
+        self._ping = pings.add(limits.ping_s * random.uniform(0.5, 1.0), self)  # noqa: S311
+        _bound(transport)
+        transport.set_protocol(self)
 
     def write(self, frame: bytes) -> None:
         """Writes one frame, or closes the socket of a reader who is too far behind."""
@@ -109,17 +116,17 @@ class Socket:
 
     async def drained(self) -> None:
         """Returns when the reader has caught up, or the connection is gone."""
-        try:
-            await self._drain()
-        except ConnectionError:
-            return
+        if self._full and not self._transport.is_closing():
+            self._writable = asyncio.get_running_loop().create_future()
+            await self._writable
 
     def close(self, code: Close) -> None:
         """Begins the closing handshake; the connection is cut when the peer does not finish it in time."""
         if not self.closing:
             self._metrics.closes.labels(code=str(code.value)).inc()
             self._shut(wire.close_frame(code, code.name.lower()))
-            self._cut = self._loop.call_later(self._limits.close_timeout_s, self._transport.abort)
+            loop = asyncio.get_running_loop()
+            self._cut = loop.call_later(self._limits.close_timeout_s, self._transport.abort)
 
     def pause(self, paused: bool) -> None:
         """Stops or resumes reading from the peer."""
@@ -130,11 +137,22 @@ class Socket:
             else:
                 self._transport.resume_reading()
 
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Bytes from the peer. Returns what the HTTP server wants to hear: not over, nothing left."""
+    def pause_writing(self) -> None:
+        """The reader is behind."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """The reader has caught up, or never will."""
+        self._full = False
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the peer."""
         self._alive = True
         if self._reader is None or self._transport.is_closing():
-            return False, b""
+            return
         try:
             for opcode, payload in self._reader.feed(data):
                 self._on_message(opcode, payload)
@@ -147,15 +165,14 @@ class Socket:
             self.close(Close.PROTOCOL_ERROR)
             if self._transport.can_write_eof() and not self._transport.is_closing():
                 self._transport.write_eof()
-        return False, b""
 
-    def feed_eof(self) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The connection is gone."""
         self._stop()
+        self.resume_writing()
         if self._cut is not None:
             self._cut.cancel()
-        if not self.ended.done():
-            self.ended.set_result(None)
+        self._on_gone(self)
 
     def _on_message(self, opcode: wire.Opcode, payload: bytes) -> None:
         if opcode is wire.Opcode.CLOSE:
@@ -175,14 +192,17 @@ class Socket:
         elif opcode is wire.Opcode.BINARY:
             self.close(Close.PROTOCOL_ERROR)
 
-    def _beat(self) -> None:
+    def on_time(self) -> None:
+        """A ping is due, and an answer to the one before."""
+        if self.closing:
+            return
         if not self._alive:
             self.close(Close.NO_PONG)
             return
         self._alive = False
         self.write(wire.control_frame(wire.Opcode.PING))
         if not self.closing:
-            self._ping = self._loop.call_later(self._limits.ping_s, self._beat)
+            self._ping = self._pings.add(self._limits.ping_s, self)
 
     def _shut(self, frame: bytes) -> None:
         self._stop()
@@ -193,7 +213,7 @@ class Socket:
     def _stop(self) -> None:
         if not self.closing:
             self.closing = True
-            self._ping.cancel()
+            self._pings.remove(self._ping, self)
             self._listener.on_closing()
 
 
