@@ -8,10 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
-import redis.asyncio as redis
 import structlog
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from edge_gateway import joins, profiles
 from edge_gateway.clients import Backends, conversation_stub, message_stub
@@ -48,7 +45,6 @@ SERVICE = "edge_gateway"
 ROUTES = [*me.ROUTES, *conversations.ROUTES, *messages.ROUTES, *blocks.ROUTES]
 """The REST routes; `openapi.yaml` has the same."""
 WEBSOCKET = "/ws/chat"
-_REDIS_CONNECTIONS, _REDIS_S = 16, 2.0
 
 
 class EdgeApp:
@@ -74,7 +70,6 @@ class EdgeApp:
         hydration = Hydration(look, self.metrics, clock, patience_s=settings.event_patience_ms / 1000)
         self._hub = hub = Hub(hydration, self.metrics, clock)
         self._channels = self._subscriptions(hub)
-        self._redis = _redis(settings)
         self._commands = RedisCommands(settings.redis_url)
         self._backends = backends = Backends(
             ServiceClient(settings.conversation_svc_target, conversation_stub, signer),
@@ -95,7 +90,7 @@ class EdgeApp:
         verifier = TokenVerifier(settings.jwt_issuers, self._keys, clock=clock)
         known = profiles.Profiles(backends)
         rates = Rates(self._commands, policies(settings))
-        leases = Leases(self._redis, limit=settings.ws_max_per_user)
+        leases = Leases(self._commands, limit=settings.ws_max_per_user)
         timeout_s = settings.request_timeout_ms / 1000
         handshake = Handshake(
             rules=Rules(
@@ -107,7 +102,7 @@ class EdgeApp:
                 frames=policy(settings.rate_frames),
             ),
             hub=hub,
-            streams=Streams(self._redis),
+            streams=Streams(self._commands),
             hydration=hydration,
             verifier=verifier,
             welcomes=Welcomes(backends),
@@ -180,22 +175,7 @@ class EdgeApp:
         await asyncio.gather(*(keys.close() for keys in self._keys.values()))
         await self._http_client.close()
         await self._backends.close()
-        await self._redis.aclose()
         self._commands.close()
-
-
-def _redis(settings: EdgeSettings) -> redis.Redis:
-    """For single commands, beside the subscriptions. Few connections: a command takes microseconds."""
-    pool = redis.BlockingConnectionPool.from_url(
-        settings.redis_url,
-        max_connections=_REDIS_CONNECTIONS,
-        timeout=_REDIS_S,
-        socket_connect_timeout=_REDIS_S,
-        socket_timeout=_REDIS_S,
-        # Once more at once: a kept connection may have died with the Redis before this one.
-        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
-    )
-    return redis.Redis.from_pool(pool)
 
 
 def limits(settings: EdgeSettings) -> Limits:

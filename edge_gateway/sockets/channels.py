@@ -61,11 +61,11 @@ class Channels:
         """Whether events arrive."""
         return self._connection is not None
 
-    async def subscribe(self, channel: str) -> None:
-        """Returns once Redis has confirmed. Raises ChatError UNAVAILABLE when it is away."""
+    def subscribe(self, channel: str) -> asyncio.Future[None]:
+        """Done once Redis has confirmed. Raises, or fails with, ChatError UNAVAILABLE when it is away."""
         if self._connection is None:
             raise _away()
-        await self._connection.subscribe(channel.encode())
+        return self._connection.subscribe(channel.encode())
 
     def unsubscribe(self, channel: str) -> None:
         """Asks for no more events; those on their way may still come."""
@@ -143,11 +143,11 @@ class _Connection(asyncio.Protocol):
         self.send(*command)
         return await future
 
-    async def subscribe(self, channel: bytes) -> None:
+    def subscribe(self, channel: bytes) -> asyncio.Future[None]:
         future: asyncio.Future[None] = self._loop.create_future()
-        self._pending.setdefault(channel, deque()).append(future)
         self.send(b"SUBSCRIBE", channel)
-        await future
+        self._pending.setdefault(channel, deque()).append(future)
+        return future
 
     def unsubscribe(self, channel: bytes) -> None:
         if self._alive:

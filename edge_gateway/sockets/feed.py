@@ -30,8 +30,8 @@ class Feed:
 
     __slots__ = ("_hydration", "_received", "_waiting", "_worker", "sessions", "subscribed")
 
-    def __init__(self, subscribed: asyncio.Task[None], hydration: Hydration) -> None:
-        self.subscribed: asyncio.Task[None] | None = subscribed
+    def __init__(self, subscribed: asyncio.Future[None], hydration: Hydration) -> None:
+        self.subscribed: asyncio.Future[None] | None = subscribed
         """Done once Redis has confirmed the channel; None when that is known."""
         self.sessions: list[Session] = []
         self._hydration = hydration

@@ -25,7 +25,7 @@ class Subscriber(Protocol):
     @property
     def connected(self) -> bool: ...
 
-    async def subscribe(self, channel: str) -> None: ...
+    def subscribe(self, channel: str) -> asyncio.Future[None]: ...
 
     def unsubscribe(self, channel: str) -> None: ...
 
@@ -59,7 +59,7 @@ class Hub:
         name = user_channel(session.user_id)
         feed = self._feeds.get(name.encode())
         if feed is None:
-            subscribed = asyncio.create_task(self._subscriber.subscribe(name))
+            subscribed = self._subscriber.subscribe(name)
             subscribed.add_done_callback(_take_note)
             feed = Feed(subscribed, self._hydration)
             self._feeds[name.encode()] = feed
@@ -135,7 +135,7 @@ class Hub:
                     await self._all_gone.wait()
 
 
-def _take_note(subscribed: asyncio.Task[None]) -> None:
+def _take_note(subscribed: asyncio.Future[None]) -> None:
     """Its failure is known to those who wait for it; they may have given up by then."""
     if not subscribed.cancelled():
         subscribed.exception()

@@ -9,36 +9,40 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import cast
 
-import redis.asyncio as redis
 import structlog
 from redis.exceptions import RedisError
 
+from edge_gateway.batches import Batches
+from edge_gateway.redis_commands import RedisCommands, Script, Word
 from edge_gateway.sockets.session import Session
 from servicekit.ids import new_id
 from servicekit.realtime import channel
 
 _LUA = Path(__file__).parent.parent / "lua"
+_BEAT = Script((_LUA / "edges.lua").read_text(encoding="utf-8"))
+_TAKE = Script((_LUA / "lease.lua").read_text(encoding="utf-8"))
 _EDGES = "edges"
 _BEAT_S, _DEAD_AFTER_MS = 3.0, 10_000
 _KEPT_S = 7 * 86_400
 """Longer than any socket lives: a person's leases go after that, should their edges have died."""
 _RELEASED_AT_ONCE = 500
-_WAIT_S = 1.0
+_MOST_TOGETHER = 1000
 _log = structlog.get_logger(__name__)
 
 
 class Leases:
     """Leases of this edge's sockets. `limit`: of one person, over all edges."""
 
-    def __init__(self, client: redis.Redis, *, limit: int) -> None:
-        self._redis = client
-        self._live = client.register_script((_LUA / "edges.lua").read_text(encoding="utf-8"))
-        self._take = client.register_script((_LUA / "lease.lua").read_text(encoding="utf-8"))
+    def __init__(self, commands: RedisCommands, *, limit: int) -> None:
+        self._commands = commands
         self._limit = limit
+        # Who lives is asked after a handshake began, never remembered: an edge may have come a moment ago.
+        self._live: Batches[None, list[bytes]] = Batches(self._beat_for, most=_MOST_TOGETHER)
         self._edge = new_id().hex
         self._held: set[Session] = set()
         self._ended: deque[tuple[str, str]] = deque()
@@ -49,10 +53,9 @@ class Leases:
         user, name = session.user_id, self._name(session)
         self._held.add(session)
         try:
-            async with asyncio.timeout(_WAIT_S):
-                live = await self._beat()
-                args: list[str | bytes | int] = [channel(user), self._limit, _KEPT_S, name, *live]
-                await self._take(keys=[_key(user)], args=args)
+            live = await self._live.ask(None)
+            args: list[Word] = [channel(user), self._limit, _KEPT_S, name, *live]
+            await self._commands.run(_TAKE, [_key(user)], args)
         except (RedisError, OSError) as error:
             _log.warning("lease_not_taken", error=type(error).__name__)
 
@@ -67,26 +70,24 @@ class Leases:
         """Says that this edge lives, and gives back leases, until `stop` is set; then all at once."""
         while not stop.is_set():
             try:
-                async with asyncio.timeout(_WAIT_S):
-                    await self._beat()
+                await self._beat()
                 await self._give_back()
             except (RedisError, OSError) as error:
                 _log.warning("leases_not_renewed", error=type(error).__name__)
                 self._news.clear()  # what could not be given back waits for the next beat
             await self._pause(stop)
         try:
-            async with asyncio.timeout(_WAIT_S):
-                await self._redis.zrem(_EDGES, self._edge)
+            await self._commands.call("ZREM", _EDGES, self._edge)
         except (RedisError, OSError) as error:
             _log.warning("leases_not_ended", error=type(error).__name__)
 
     async def _give_back(self) -> None:
         while self._ended:
             some = list(islice(self._ended, _RELEASED_AT_ONCE))
-            async with asyncio.timeout(_WAIT_S), self._redis.pipeline(transaction=False) as pipe:
-                for key, name in some:
-                    pipe.zrem(key, name)
-                await pipe.execute()
+            given = (self._commands.call("ZREM", key, name) for key, name in some)
+            for answer in await asyncio.gather(*given, return_exceptions=True):
+                if isinstance(answer, BaseException):
+                    raise answer
             for _ in some:
                 self._ended.popleft()
         self._news.clear()
@@ -99,7 +100,11 @@ class Leases:
             wait.cancel()
 
     async def _beat(self) -> list[bytes]:
-        return cast("list[bytes]", await self._live(keys=[_EDGES], args=[self._edge, _DEAD_AFTER_MS]))
+        args: list[Word] = [self._edge, _DEAD_AFTER_MS]
+        return cast("list[bytes]", await self._commands.run(_BEAT, [_EDGES], args))
+
+    async def _beat_for(self, asked: Sequence[None]) -> Sequence[list[bytes]]:
+        return [await self._beat()] * len(asked)
 
     def _name(self, session: Session) -> str:
         return f"{self._edge}:{session.id}"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
-import redis.asyncio as redis
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
+from edge_gateway.redis_commands import RedisCommands
 from edge_gateway.sockets.events import Event, stored
 from servicekit.errors import ChatError, Reason
 from servicekit.realtime import stream_key
@@ -22,7 +22,8 @@ _PAGE = 200
 _CURSOR = re.compile(r"(0|[1-9][0-9]{0,13})-(0|[1-9][0-9]{0,13})")
 _log = structlog.get_logger(__name__)
 
-_Entry = tuple[bytes, Mapping[bytes, bytes]]
+_Entry = tuple[bytes, Sequence[bytes]]
+"""An entry as Redis tells it: its id, and its fields' names and values in turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +42,14 @@ class TooFarBehindError(Exception):
 
 
 class Streams:
-    """Reads over `client`, which waits no longer than its timeouts say."""
+    """Reads that wait no longer than `commands` does."""
 
-    def __init__(self, client: redis.Redis) -> None:
-        self._redis = client
+    def __init__(self, commands: RedisCommands) -> None:
+        self._commands = commands
 
     async def end(self, user_id: str) -> str | None:
         """Cursor of the last event; None when there is none. Raises ChatError UNAVAILABLE."""
-        last = await _read(self._redis.xrevrange(stream_key(user_id), count=1))
+        last = await _read(self._commands.call("XREVRANGE", stream_key(user_id), "+", "-", "COUNT", 1))
         return last[0][0].decode("ascii") if last else None
 
     async def after(self, user_id: str, cursor: str) -> Missed | None:
@@ -64,12 +65,14 @@ class Streams:
         while True:
             # From the last entry on, and that one must be there: in one step with the read, because what is
             # trimmed between two steps would be a gap that nobody sees.
-            page = await _read(self._redis.xrange(stream_key(user_id), min=last, count=_PAGE + 1))
+            page = await _read(
+                self._commands.call("XRANGE", stream_key(user_id), last, "+", "COUNT", _PAGE + 1)
+            )
             if not page or page[0][0].decode("ascii") != last:
                 return None
             for at, fields in page[1:]:
                 try:
-                    events.append(stored(at, fields))
+                    events.append(stored(at, dict(zip(fields[::2], fields[1::2], strict=True))))
                 except ValueError:
                     _log.error("stream_entry_unreadable", cursor=at.decode("ascii", "replace"))
             if len(page) <= _PAGE:
@@ -82,7 +85,7 @@ class Streams:
 
 async def _read(answer: Awaitable[Any]) -> list[_Entry]:
     try:
-        return cast("list[_Entry]", await answer)  # the client's type allows for decoded answers
+        return cast("list[_Entry]", await answer)
     except (RedisError, OSError) as error:
         if isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE"):
             _log.error("stream_is_none")  # what stands there is no stream, and nothing can be missed from it
