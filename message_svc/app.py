@@ -11,6 +11,8 @@ import asyncpg
 from splits.chat.message.v1 import service_pb2_grpc
 
 from message_svc.actions.render_events import render_events
+from message_svc.actions.send_batches import SendBatches
+from message_svc.actions.send_messages import send_messages
 from message_svc.rpc import MessageServicer
 from message_svc.settings import MessageSettings
 from servicekit.bus import BusPublisher
@@ -62,11 +64,17 @@ class MessageApp:
             queue_limit=settings.outbox_queue_limit,
             poll_s=settings.outbox_poll_seconds,
         )
-        trust = Trust.from_file(settings.service_trust_file)
+        trust, clock = Trust.from_file(settings.service_trust_file), SystemClock()
+        self.batches = SendBatches(
+            partial(send_messages, self.pool, self.outbox, clock),
+            max_rows=settings.send_batch_rows,
+            max_in_flight=settings.send_batches_in_flight,
+        )
         servicer = MessageServicer(
             pool=self.pool,
             outbox=self.outbox,
-            clock=SystemClock(),
+            batches=self.batches,
+            clock=clock,
             trust=trust,
             hash_key=settings.message_hash_key.get_secret_value().encode(),
             edit_window=timedelta(seconds=settings.edit_window_seconds),
@@ -86,6 +94,7 @@ class MessageApp:
     async def stop(self) -> None:
         """Lets calls in work finish, then closes everything."""
         await self._server.drain()
+        await self.batches.close()
         self._stop.set()
         await self._relay
         await self.outbox.close()

@@ -22,7 +22,7 @@ from message_svc.actions.list_messages import NEWEST, Position, list_messages
 from message_svc.actions.mark_read import mark_read
 from message_svc.actions.open_conversation import open_conversation
 from message_svc.actions.redact_message import redact_message
-from message_svc.actions.send_messages import RowFaultError, send_messages
+from message_svc.actions.send_batches import Lost, Outcome, SendBatches
 from message_svc.actions.set_flags import set_flags
 from message_svc.codec import (
     folder_to_proto,
@@ -35,7 +35,6 @@ from message_svc.codec import (
 )
 from message_svc.domain import (
     MAX_SEQ,
-    Decision,
     Folder,
     NewMessage,
     Placed,
@@ -50,6 +49,7 @@ from servicekit.errors import ChatError, Reason, Violation
 from servicekit.identity import ActingUser, Trust, acting_user, current_caller
 from servicekit.ids import new_id
 from servicekit.outbox import Outbox
+from servicekit.telemetry import current_traceparent
 
 DEFAULT_LIMIT = 50
 WATCH_LIST_LIMIT = 200
@@ -78,6 +78,7 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
         *,
         pool: asyncpg.Pool,
         outbox: Outbox,
+        batches: SendBatches,
         clock: Clock,
         trust: Trust,
         hash_key: bytes,
@@ -85,6 +86,7 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
     ) -> None:
         self._pool = pool
         self._outbox = outbox
+        self._batches = batches
         self._clock = clock
         self._trust = trust
         self._hash_key = hash_key
@@ -141,9 +143,9 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
             places.append(place)
             news.append(self._new_message(user, UUID(send.conversation_id), send.message))
         if news:
-            decisions = await send_messages(self._pool, self._outbox, self._clock, news)
-            for place, new, decision in zip(places, news, decisions, strict=True):
-                _put_outcome(outcomes[place], new.sender_id, decision)
+            found = await self._batches.send(news)
+            for place, new, outcome in zip(places, news, found, strict=True):
+                _put_outcome(outcomes[place], new.sender_id, outcome)
         return rpc.SendMessagesResponse(outcomes=outcomes)
 
     async def ListMessages(
@@ -334,6 +336,7 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
             body_hash=hash_body(self._hash_key, message.text, reply_to_id),
             reply_to_id=reply_to_id,
             links=find_links(message.text),
+            traceparent=current_traceparent(),
         )
 
 
@@ -361,13 +364,17 @@ def _seen_by(sender_id: str, decision: Placed | Repeated) -> StoredMessage:
     return decision.message.shown_to(decision.gate.snapshot.rights.get(sender_id))
 
 
-def _put_outcome(outcome: rpc.SendOutcome, sender_id: str, decision: Decision | RowFaultError) -> None:
-    if isinstance(decision, Placed):
-        outcome.stored.CopyFrom(message_to_proto(_seen_by(sender_id, decision)))
-    elif isinstance(decision, Repeated):
-        outcome.repeated.CopyFrom(message_to_proto(_seen_by(sender_id, decision)))
-    elif isinstance(decision, Refused):
-        outcome.refused.CopyFrom(refusal_to_proto(decision))
+def _put_outcome(outcome: rpc.SendOutcome, sender_id: str, found: Outcome) -> None:
+    if isinstance(found, Placed):
+        outcome.stored.CopyFrom(message_to_proto(_seen_by(sender_id, found)))
+    elif isinstance(found, Repeated):
+        outcome.repeated.CopyFrom(message_to_proto(_seen_by(sender_id, found)))
+    elif isinstance(found, Refused):
+        outcome.refused.CopyFrom(refusal_to_proto(found))
+    elif isinstance(found, Lost):
+        outcome.fault.CopyFrom(
+            rpc.SendFault(code=Reason.UNAVAILABLE.value, message="The message was not stored; send it again.")
+        )
     else:
         outcome.fault.CopyFrom(
             rpc.SendFault(code=Reason.VALIDATION_FAILED.value, message="The message cannot be stored.")

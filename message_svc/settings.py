@@ -16,3 +16,8 @@ class MessageSettings(ServiceSettings):
 
     edit_window_seconds: int = Field(default=900, ge=0)
     """How long after it was sent a message may be edited."""
+
+    send_batch_rows: int = Field(default=32, ge=1)
+    """Messages of one transaction; more wait for the next one."""
+    send_batches_in_flight: int = Field(default=2, ge=1)
+    """Transactions of sends at a time; while they run, further sends gather. Each takes a connection."""

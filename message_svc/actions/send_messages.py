@@ -87,7 +87,7 @@ async def send_in_transaction(conn: Executor, sends: Sequence[NewMessage], now: 
         duplicates[key] = decision.message  # a later send of the same batch may repeat it
         placed.append(decision.message)
         moved[send.conversation_id] = decision.gate
-        _owe_events(batch, decision)
+        _owe_events(batch, decision, send.traceparent)
         for user_id in decision.gate.snapshot.present:
             member = (user_id, send.conversation_id)
             unread[member] = unread.get(member, 0) + (user_id != send.sender_id)
@@ -103,14 +103,21 @@ async def send_in_transaction(conn: Executor, sends: Sequence[NewMessage], now: 
     return batch
 
 
-def _owe_events(batch: Batch, placed: Placed) -> None:
+def _owe_events(batch: Batch, placed: Placed, traceparent: str | None) -> None:
     message, snapshot = placed.message, placed.gate.snapshot
+    realtime: list[RealtimeEvent] = []
+    bus: list[BusEvent] = []
     if message.seq == 1:
         opened, opened_bus = events.conversation_opened(snapshot, message.sender_id, message.created_at)
-        batch.realtime.append(opened)
+        realtime.append(opened)
         if opened_bus is not None:
-            batch.bus.append(opened_bus)
+            bus.append(opened_bus)
     shown = events.links_shown(snapshot, message)
     created, created_bus = events.message_created(shown, snapshot.present)
-    batch.realtime.append(created)
-    batch.bus.append(created_bus)
+    realtime.append(created)
+    bus.append(created_bus)
+    owed: tuple[RealtimeEvent | BusEvent, ...] = (*realtime, *bus)
+    for event in owed:
+        event.traceparent = traceparent  # each its own: the sends of a batch come from many traces
+    batch.realtime += realtime
+    batch.bus += bus

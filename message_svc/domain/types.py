@@ -126,7 +126,7 @@ class StoredMessage:
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A message somebody wants stored. `id` is the one it gets if it is."""
+    """A message somebody wants stored. `id` is the one it gets if it is; `traceparent` is its trace."""
 
     id: UUID
     conversation_id: UUID
@@ -136,6 +136,7 @@ class NewMessage:
     body_hash: bytes
     reply_to_id: UUID | None = None
     links: tuple[Link, ...] = ()
+    traceparent: str | None = None
 
 
 # The largest number a Postgres bigint holds; a larger one that a caller names means "past the end".

@@ -1,0 +1,198 @@
+"""Gathers sends into batches: while transactions run, the sends of further calls wait for the next together.
+
+Nobody waits for a batch to fill: when there is room for a transaction, what waits is sent, be it one message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+from uuid import UUID
+
+import asyncpg
+
+from message_svc.actions.send_messages import RowFaultError
+from message_svc.domain import Decision, NewMessage
+from servicekit.faults import as_unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The transaction of a send was lost to a passing fault: it may be sent again."""
+
+    error: Exception
+
+
+Outcome: TypeAlias = Decision | RowFaultError | Lost
+Store = Callable[[Sequence[NewMessage]], Awaitable[Sequence[Decision | RowFaultError]]]
+"""Stores sends in one transaction: `send_messages` but for its first arguments."""
+
+
+class _Call:
+    """One caller's sends; `done` is cancelled with the caller."""
+
+    def __init__(self, sends: int) -> None:
+        self.done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        self.context = contextvars.copy_context()
+        self._outcomes: list[Outcome | None] = [None] * sends
+        self._left = sends
+
+    def settle(self, place: int, outcome: Outcome) -> None:
+        """Notes what became of one send; with the last one the caller is answered."""
+        self._outcomes[place] = outcome
+        self._left -= 1
+        if self._left == 0 and not self.done.done():
+            self.done.set_result([each for each in self._outcomes if each is not None])
+
+
+@dataclass(slots=True, eq=False)
+class _Send:
+    new: NewMessage
+    call: _Call
+    place: int
+
+    @property
+    def abandoned(self) -> bool:
+        """Nobody waits for it any more: cancelled, or past its deadline."""
+        return self.call.done.done()
+
+
+class SendBatches:
+    """At most `max_rows` sends a batch and `max_in_flight` batches at a time.
+
+    A conversation is in one batch at a time, so that no batch waits for the locks of another, and its sends
+    keep their order; conversations take turns.
+    """
+
+    def __init__(self, store: Store, *, max_rows: int, max_in_flight: int) -> None:
+        self._store = store
+        self._max_rows = max_rows
+        self._max_in_flight = max_in_flight
+        self._waiting: dict[UUID, deque[_Send]] = {}
+        """By conversation; also an empty one of each that is in a batch."""
+        self._turns: deque[UUID] = deque()
+        """Conversations with sends that wait, and none in a batch."""
+        self._running: dict[asyncio.Task[None], list[_Send]] = {}
+        self._starting = False
+
+    @property
+    def waiting(self) -> int:
+        """Sends that no transaction has taken yet."""
+        return sum(not send.abandoned for queue in self._waiting.values() for send in queue)
+
+    @property
+    def in_flight(self) -> int:
+        """Transactions that run."""
+        return len(self._running)
+
+    async def send(self, sends: Sequence[NewMessage]) -> list[Outcome]:
+        """What became of each.
+
+        Raises:
+            asyncpg.PostgresError, OSError: as `send_messages`, when all were lost: nothing is acknowledged.
+
+        A caller that is cancelled takes along what still waits. Of what is in a transaction nobody can tell
+        whether it is stored, as whenever an answer is lost.
+        """
+        call = _Call(len(sends))
+        for place, new in enumerate(sends):
+            queue = self._waiting.get(new.conversation_id)
+            if queue is None:
+                queue = self._waiting[new.conversation_id] = deque()
+                self._turns.append(new.conversation_id)
+            queue.append(_Send(new, call, place))
+        self._start_soon()
+        try:
+            outcomes = await call.done
+        except asyncio.CancelledError:
+            self._cancel_abandoned()
+            raise
+        lost = [outcome.error for outcome in outcomes if isinstance(outcome, Lost)]
+        for error in lost:
+            if len(lost) == len(outcomes) or as_unavailable(error) is None:
+                raise error
+        return outcomes
+
+    async def close(self) -> None:
+        """Returns when no transaction runs; whoever still waits is answered or gone before."""
+        while self._running:
+            await asyncio.wait(list(self._running))
+
+    def _start_soon(self) -> None:
+        """In the next turn of the loop, so that calls that came together share a batch."""
+        if not self._starting:
+            self._starting = True
+            asyncio.get_running_loop().call_soon(self._start)
+
+    def _start(self) -> None:
+        self._starting = False
+        while len(self._running) < self._max_in_flight:
+            batch = self._take()
+            if not batch:
+                return
+            # As a part of its first call, in whose trace its statements are seen.
+            task = asyncio.get_running_loop().create_task(self._run(batch), context=batch[0].call.context)
+            self._running[task] = batch
+            task.add_done_callback(self._ended)
+
+    def _take(self) -> list[_Send]:
+        """The next batch. Its conversations have no turn until it ended."""
+        batch: list[_Send] = []
+        while self._turns and len(batch) < self._max_rows:
+            conversation_id = self._turns.popleft()
+            queue, before = self._waiting[conversation_id], len(batch)
+            while queue and len(batch) < self._max_rows:
+                send = queue.popleft()
+                if not send.abandoned:
+                    batch.append(send)
+            if len(batch) == before:
+                del self._waiting[conversation_id]
+        return batch
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        for conversation_id in {send.new.conversation_id for send in self._running.pop(task)}:
+            if self._waiting[conversation_id]:
+                self._turns.append(conversation_id)
+            else:
+                del self._waiting[conversation_id]
+        self._start_soon()
+
+    async def _run(self, batch: Sequence[_Send]) -> None:
+        try:
+            outcomes = await self._stored(batch)
+        except asyncpg.LockNotAvailableError:
+            outcomes = await self._stored_apart(batch)
+        for send, outcome in zip(batch, outcomes, strict=True):
+            send.call.settle(send.place, outcome)
+
+    async def _stored(self, batch: Sequence[_Send]) -> Sequence[Outcome]:
+        """Raises LockNotAvailableError when there is more than one conversation: it is the fault of one."""
+        try:
+            return await self._store([send.new for send in batch])
+        except Exception as error:
+            first = batch[0].new.conversation_id
+            alone = all(send.new.conversation_id == first for send in batch)
+            if isinstance(error, asyncpg.LockNotAvailableError) and not alone:
+                raise
+            return [Lost(error)] * len(batch)
+
+    async def _stored_apart(self, batch: Sequence[_Send]) -> Sequence[Outcome]:
+        """Each conversation for itself: only those fail whose gates somebody holds for too long."""
+        apart: dict[UUID, list[_Send]] = {}
+        for send in batch:
+            apart.setdefault(send.new.conversation_id, []).append(send)
+        stored = await asyncio.gather(*(self._stored(sends) for sends in apart.values()))
+        found: dict[_Send, Outcome] = {}
+        for sends, outcomes in zip(apart.values(), stored, strict=True):
+            found.update(zip(sends, outcomes, strict=True))
+        return [found[send] for send in batch]
+
+    def _cancel_abandoned(self) -> None:
+        """Ends transactions that nobody waits for."""
+        for task, batch in self._running.items():
+            if all(send.abandoned for send in batch):
+                task.cancel()
