@@ -10,12 +10,11 @@ events carry no data: the edge joins the receiver's own view. To RabbitMQ: `mess
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from splits.chat.events.v1 import events_pb2
 
-from message_svc.codec import timestamp
 from message_svc.domain import GateSnapshot, State, StoredMessage
 from servicekit.ids import new_id
 from servicekit.outbox import BusEvent, RealtimeEvent
@@ -49,32 +48,44 @@ def links_shown(gate: GateSnapshot, message: StoredMessage) -> StoredMessage:
 
 
 def message_created(message: StoredMessage, recipients: Sequence[str]) -> tuple[RealtimeEvent, BusEvent]:
-    """A message is stored: to every device of every member, and to the bus without its text."""
-    event_id = new_id()
+    """A message is stored: to every device of every member, and to the bus without its text.
+
+    Without a trace: whoever has the send sets it.
+    """
+    event_id, message_id, conversation_id = new_id(), str(message.id), str(message.conversation_id)
     realtime = RealtimeEvent(
         event_id=event_id,
         name="message.created",
         recipients=tuple(recipients),
         conversation_id=message.conversation_id,
-        refs={"messageId": str(message.id), "seq": message.seq, "changeSeq": message.change_seq},
+        refs={"messageId": message_id, "seq": message.seq, "changeSeq": message.change_seq},
         occurred_at=message.created_at,
         data={"message": message_json(message)},
+        traceparent=None,
     )
     bus = BusEvent(
         event_id=event_id,
         name="message.created.v1",
-        subject=str(message.conversation_id),
-        data=events_pb2.MessageCreated(
-            message_id=str(message.id),
-            conversation_id=str(message.conversation_id),
-            seq=message.seq,
-            sender_id=message.sender_id,
-            kind=message.kind,
-            created_at=timestamp(message.created_at),
-        ),
+        subject=conversation_id,
+        # `MessageCreated` as JSON, by hand: protobuf's printer cost more than all else that a send decides.
+        data={
+            "messageId": message_id,
+            "conversationId": conversation_id,
+            "seq": str(message.seq),
+            "senderId": message.sender_id,
+            "kind": message.kind,
+            "createdAt": _protobuf_time(message.created_at),
+        },
         occurred_at=message.created_at,
+        traceparent=None,
     )
     return realtime, bus
+
+
+def _protobuf_time(at: datetime) -> str:
+    """As protobuf's JSON mapping has it: UTC, with no, three or six digits of a second."""
+    digits = "microseconds" if at.microsecond % 1000 else "milliseconds" if at.microsecond else "seconds"
+    return at.astimezone(UTC).isoformat(timespec=digits).removesuffix("+00:00") + "Z"
 
 
 def message_updated(message: StoredMessage, recipients: Sequence[str], at: datetime) -> RealtimeEvent:

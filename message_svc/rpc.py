@@ -96,7 +96,9 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
         self, request: rpc.OpenConversationRequest, context: Context
     ) -> rpc.OpenConversationResponse:
         gate = gate_from_proto(request.gate)
-        first = self._new_message(acting_user(), gate.conversation_id, request.first_message)
+        first = self._new_message(
+            acting_user(), gate.conversation_id, request.first_message, current_traceparent()
+        )
         held, decision = await open_conversation(self._pool, self._outbox, self._clock, gate, first)
         response = rpc.OpenConversationResponse(held_version=held.gate_version, differs=held.differs)
         if isinstance(decision, Refused):
@@ -128,24 +130,27 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
     async def SendMessages(
         self, request: rpc.SendMessagesRequest, context: Context
     ) -> rpc.SendMessagesResponse:
-        outcomes: list[rpc.SendOutcome] = [rpc.SendOutcome() for _ in request.sends]
+        outcomes = [rpc.SendOutcome()] * len(request.sends)  # each is put in place below
+        caller, traceparent = current_caller(), current_traceparent()
         places: list[int] = []
         news: list[NewMessage] = []
         for place, send in enumerate(request.sends):
             try:
-                user = self._trust.verify_assertion(send.acting_user, current_caller())
+                user = self._trust.verify_assertion(send.acting_user, caller)
             except ChatError as error:
-                outcomes[place].fault.CopyFrom(rpc.SendFault(code=error.reason.value, message=str(error)))
+                fault = rpc.SendFault(code=error.reason.value, message=str(error))
+                outcomes[place] = rpc.SendOutcome(fault=fault)
                 continue
             if user.impersonator is not None:
-                outcomes[place].refused.CopyFrom(refusal_to_proto(Refused.FORBIDDEN))
+                outcomes[place] = rpc.SendOutcome(refused=refusal_to_proto(Refused.FORBIDDEN))
                 continue
             places.append(place)
-            news.append(self._new_message(user, UUID(send.conversation_id), send.message))
+            new = self._new_message(user, UUID(send.conversation_id), send.message, traceparent)
+            news.append(new)
         if news:
             found = await self._batches.send(news)
             for place, new, outcome in zip(places, news, found, strict=True):
-                _put_outcome(outcomes[place], new.sender_id, outcome)
+                outcomes[place] = _outcome(new.sender_id, outcome)
         return rpc.SendMessagesResponse(outcomes=outcomes)
 
     async def ListMessages(
@@ -325,7 +330,9 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
         )
         return rpc.SetFlagsResponse(view=_view(view), unread=_totals(totals))
 
-    def _new_message(self, user: ActingUser, conversation_id: UUID, message: pb.NewMessage) -> NewMessage:
+    def _new_message(
+        self, user: ActingUser, conversation_id: UUID, message: pb.NewMessage, traceparent: str | None
+    ) -> NewMessage:
         reply_to_id = UUID(message.reply_to_id) if message.reply_to_id else None
         return NewMessage(
             id=new_id(),
@@ -336,7 +343,7 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
             body_hash=hash_body(self._hash_key, message.text, reply_to_id),
             reply_to_id=reply_to_id,
             links=find_links(message.text),
-            traceparent=current_traceparent(),
+            traceparent=traceparent,
         )
 
 
@@ -364,21 +371,18 @@ def _seen_by(sender_id: str, decision: Placed | Repeated) -> StoredMessage:
     return decision.message.shown_to(decision.gate.snapshot.rights.get(sender_id))
 
 
-def _put_outcome(outcome: rpc.SendOutcome, sender_id: str, found: Outcome) -> None:
+def _outcome(sender_id: str, found: Outcome) -> rpc.SendOutcome:
     if isinstance(found, Placed):
-        outcome.stored.CopyFrom(message_to_proto(_seen_by(sender_id, found)))
-    elif isinstance(found, Repeated):
-        outcome.repeated.CopyFrom(message_to_proto(_seen_by(sender_id, found)))
-    elif isinstance(found, Refused):
-        outcome.refused.CopyFrom(refusal_to_proto(found))
-    elif isinstance(found, Lost):
-        outcome.fault.CopyFrom(
-            rpc.SendFault(code=Reason.UNAVAILABLE.value, message="The message was not stored; send it again.")
-        )
+        return rpc.SendOutcome(stored=message_to_proto(_seen_by(sender_id, found)))
+    if isinstance(found, Repeated):
+        return rpc.SendOutcome(repeated=message_to_proto(found.message))
+    if isinstance(found, Refused):
+        return rpc.SendOutcome(refused=refusal_to_proto(found))
+    if isinstance(found, Lost):
+        code, message = Reason.UNAVAILABLE, "The message was not stored; send it again."
     else:
-        outcome.fault.CopyFrom(
-            rpc.SendFault(code=Reason.VALIDATION_FAILED.value, message="The message cannot be stored.")
-        )
+        code, message = Reason.VALIDATION_FAILED, "The message cannot be stored."
+    return rpc.SendOutcome(fault=rpc.SendFault(code=code.value, message=message))
 
 
 def _held(held: Held) -> rpc.HeldGate:

@@ -52,9 +52,10 @@ def tracer() -> trace.Tracer:
 
 def current_traceparent() -> str | None:
     """The W3C `traceparent` of the current span; None when there is none."""
-    carrier: dict[str, str] = {}
-    _PROPAGATOR.inject(carrier)
-    return carrier.get("traceparent")
+    span = trace.get_current_span().get_span_context()
+    if not span.is_valid:
+        return None
+    return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
 
 
 @contextmanager

@@ -77,7 +77,7 @@ WITH new_messages AS (
     INSERT INTO message (conversation_id, seq, change_seq, id, sender_id, client_message_id, kind, text,
                          body_hash, created_at, reply_to_id, links)
     SELECT conversation_id, seq, change_seq, id, sender_id, client_message_id, kind, text, body_hash, created_at,
-           reply_to_id, nullif(links -> 'links', '[]')
+           reply_to_id, links -> 'links'
     FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::text[],
                 $8::text[], $9::bytea[], $10::timestamptz[], $21::uuid[], $22::jsonb[])
         AS new (conversation_id, seq, change_seq, id, sender_id, client_message_id, kind, text, body_hash,
@@ -128,7 +128,7 @@ SELECT * FROM message WHERE conversation_id = ANY ($1::uuid[]) AND links IS NOT 
 -- present, and what was redacted is unread no more.
 WITH changed_messages AS (
     UPDATE message
-    SET change_seq = changed.change_seq, text = changed.text, links = nullif(changed.links -> 'links', '[]'),
+    SET change_seq = changed.change_seq, text = changed.text, links = changed.links -> 'links',
         edited_at = changed.edited_at, redacted_at = changed.redacted_at, redacted_by = changed.redacted_by
     FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::jsonb[], $6::timestamptz[],
                 $7::timestamptz[], $8::text[])

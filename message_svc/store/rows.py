@@ -64,6 +64,8 @@ def stored_message(row: asyncpg.Record) -> StoredMessage:
     )
 
 
-def links_json(message: StoredMessage) -> dict[str, list[dict[str, object]]]:
+def links_json(message: StoredMessage) -> dict[str, list[dict[str, object]]] | None:
+    if not message.links:
+        return None
     # Inside an object: a bare list in a jsonb[] would count as a dimension of the array.
     return {"links": [{"start": link.start, "end": link.end, "url": link.url} for link in message.links]}
