@@ -1,6 +1,6 @@
 """Server interceptors, one concern a file.
 
-Outermost first: telemetry, errors, admission, deadline, policy, decoding, validation.
+Outermost first: once, telemetry, errors, admission, deadline, policy, decoding, validation.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from servicekit.interceptors.admission import AdmissionInterceptor
 from servicekit.interceptors.deadline import DeadlineInterceptor
 from servicekit.interceptors.decoding import DecodingInterceptor
 from servicekit.interceptors.errors import ErrorsInterceptor
+from servicekit.interceptors.once import OnceInterceptor
 from servicekit.interceptors.policy import PolicyInterceptor
 from servicekit.interceptors.telemetry import TelemetryInterceptor
 from servicekit.interceptors.validation import ValidationInterceptor
@@ -22,6 +23,7 @@ def server_interceptors(
 ) -> list[grpc.aio.ServerInterceptor]:
     """All of them in their order. ValueError for an RPC that declares no policy or streams."""
     return [
+        OnceInterceptor(),
         TelemetryInterceptor(),
         ErrorsInterceptor(),
         AdmissionInterceptor(max_concurrent),
