@@ -46,7 +46,7 @@ async def work(
     subscription = Subscription(
         SERVICE, consumer_name, consumers.MAIL_EVENTS, prefetch=settings.consumer_prefetch
     )
-    handler = consumers.remind_of_message(delay) if settings.mail_enabled else consumers.ignore_message
+    handler = consumers.remind_of_messages(delay) if settings.mail_enabled else consumers.ignore_messages
     consumer = Consumer(settings.amqp_url, subscription, pool, handler)
     keep = timedelta(days=settings.consumed_keep_days)
 

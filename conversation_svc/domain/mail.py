@@ -22,6 +22,16 @@ _NAME_CHARS = 60
 
 
 @dataclass(frozen=True, slots=True)
+class HeardOf:
+    """A message that whoever leaves it unread is mailed about at `due_at`."""
+
+    conversation_id: UUID
+    seq: int
+    sender_id: str
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Reminder:
     """What is known of somebody who may have unread messages; `lease` is how long it is ours to look at."""
 

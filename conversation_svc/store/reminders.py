@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from uuid import UUID
 
 import asyncpg
 
 from conversation_svc.domain import Role
-from conversation_svc.domain.mail import Reminder, mail_address
+from conversation_svc.domain.mail import HeardOf, Reminder, mail_address
 from servicekit.db import Executor, Queries
 
 q = Queries.load(Path(__file__).with_name("reminders.sql"))
@@ -21,11 +20,15 @@ async def put_mail_addresses(conn: Executor, addresses: Mapping[str, str], now: 
     await q.put_mail_address.execute(conn, list(addresses), list(addresses.values()), now)
 
 
-async def record_reminders(
-    conn: Executor, conversation_id: UUID, seq: int, sender_id: str, due_at: datetime
-) -> None:
-    """Everybody in the conversation but the sender is looked after at `due_at`, if not before."""
-    await q.record_reminders.execute(conn, conversation_id, seq, sender_id, due_at)
+async def record_reminders(conn: Executor, messages: Sequence[HeardOf]) -> None:
+    """Everybody in each conversation but the sender is looked after at `due_at`, if not before."""
+    await q.record_reminders.execute(
+        conn,
+        [message.conversation_id for message in messages],
+        [message.seq for message in messages],
+        [message.sender_id for message in messages],
+        [message.due_at for message in messages],
+    )
 
 
 async def claim_reminders(conn: Executor, now: datetime, lease: datetime, limit: int) -> list[Reminder]:

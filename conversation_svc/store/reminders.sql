@@ -8,13 +8,16 @@ ON CONFLICT (user_id) DO UPDATE SET email = excluded.email, updated_at = exclude
 WHERE old.email <> excluded.email;
 
 -- name: record_reminders
--- $1 conversation, $2 seq, $3 sender, $4 due. Everybody in it but the sender; who is being waited for already
--- is not waited for longer.
+-- Messages: $1 conversation, $2 seq, $3 sender, $4 due, of each. Everybody in the conversation but the sender, from
+-- the first message on that they did not write; who is being waited for already is not waited for longer. In the
+-- order of their key, so that two batches do not wait for each other.
 INSERT INTO mail_reminders AS old (conversation_id, user_id, mail_id, sender_id, first_seq, last_seq, due_at)
-SELECT p.conversation_id, p.user_id, gen_random_uuid(), $3, $2, $2, $4
-FROM participants p
-WHERE p.conversation_id = $1 AND p.user_id <> $3 AND p.left_at IS NULL
-ORDER BY p.user_id
+SELECT p.conversation_id, p.user_id, gen_random_uuid(), (array_agg(m.sender_id ORDER BY m.seq))[1],
+    min(m.seq), max(m.seq), min(m.due_at)
+FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[]) AS m(conversation_id, seq, sender_id, due_at)
+JOIN participants p ON p.conversation_id = m.conversation_id AND p.user_id <> m.sender_id AND p.left_at IS NULL
+GROUP BY p.conversation_id, p.user_id
+ORDER BY p.conversation_id, p.user_id
 ON CONFLICT (conversation_id, user_id) DO UPDATE SET
     last_seq = greatest(old.last_seq, excluded.last_seq),
     mail_id = CASE WHEN old.due_at IS NULL THEN excluded.mail_id ELSE old.mail_id END,

@@ -1,5 +1,6 @@
 """Which events a consumer has done: the table `consumed` of the service's own schema."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -13,9 +14,9 @@ _BATCH = 5000
 q = Queries.load(Path(servicekit.__file__).with_name("sql") / "consumed_queries.sql")
 
 
-async def mark_consumed(conn: Executor, consumer: str, event_id: UUID) -> bool:
-    """Inside the effect's transaction: whether this is the first time."""
-    return await q.mark_consumed.fetchval(conn, consumer, event_id) is True
+async def mark_consumed(conn: Executor, consumer: str, event_ids: Sequence[UUID]) -> set[UUID]:
+    """Inside the effects' transaction: which of the events are marked for the first time."""
+    return {row["event_id"] for row in await q.mark_consumed.fetch(conn, consumer, event_ids)}
 
 
 async def forget_consumed(pool: asyncpg.Pool, keep: timedelta) -> int:

@@ -31,8 +31,8 @@ class Subscription:
     service: str
     consumer: str
     routing_keys: tuple[str, ...]
-    prefetch: int = 16
-    """Messages in work at once in one process."""
+    prefetch: int = 100
+    """Messages in one process that are not acknowledged yet: the largest batch."""
     retry_seconds: tuple[float, ...] = (1.0, 10.0, 60.0)
     """How long a message that failed waits, time after time; the last one stays."""
 

@@ -14,7 +14,8 @@ class _Traced(Protocol):
     traceparent: str | None
 
 
-def _sampled(traceparent: str | None) -> bool:
+def is_sampled(traceparent: str | None) -> bool:
+    """Whether somebody records the trace."""
     # The flags are the last two hexadecimal digits, the lowest bit says "sampled".
     return traceparent is not None and traceparent[-1:] in "13579bdf"
 
@@ -28,7 +29,7 @@ def publish_spans(name: str, events: Sequence[_Traced]) -> Iterator[list[str | N
     spans: list[Span] = []
     traceparents: list[str | None] = []
     for event in events:
-        if not _sampled(event.traceparent):
+        if not is_sampled(event.traceparent):
             traceparents.append(event.traceparent)
             continue
         with attach_traceparent(event.traceparent):

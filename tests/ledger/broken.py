@@ -25,7 +25,7 @@ from message_svc.actions import send_messages
 from message_svc.domain import Decision, GateSnapshot, HeldGate, NewMessage, Placed, StoredMessage
 from servicekit.bus import BusPublisher
 from servicekit.clock import Clock
-from servicekit.consumer import consumed, consumer
+from servicekit.consumer import consumed, work
 from servicekit.db import Executor
 from servicekit.outbox import BusEvent, Outbox, RealtimeEvent
 
@@ -230,11 +230,11 @@ def consumed_again(stack: ExitStack) -> None:
     """The worker notes which events it has consumed, and does not look."""
     whole = consumed.mark_consumed
 
-    async def mark(conn: Executor, name: str, event_id: UUID) -> bool:
-        await whole(conn, name, event_id)
-        return True
+    async def mark(conn: Executor, name: str, event_ids: Sequence[UUID]) -> set[UUID]:
+        await whole(conn, name, event_ids)
+        return set(event_ids)
 
-    stack.enter_context(patch.object(consumer, "mark_consumed", mark))
+    stack.enter_context(patch.object(work, "mark_consumed", mark))
 
 
 BUILDS: Mapping[str, Callable[[ExitStack], None]] = {

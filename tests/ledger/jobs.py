@@ -1,7 +1,8 @@
 """What conversation_svc's worker did: which events it consumed, each effect of them, and each mail it sent.
 
 The effect of a message's event is a reminder for whoever is to read it. Reminders are written over, so
-triggers of the ledger's own note each writing, and which event was consumed in the same transaction.
+triggers of the ledger's own note each writing, and which events were consumed in the same transaction: it
+takes events in batches, and writes a reminder once for all of a conversation's events among them.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ NOTES = (
 )
 """SQL that makes the notes; nothing of the product knows of it."""
 
+_CONSUMED = "SELECT event_id FROM ledger.consumed WHERE event_id = ANY ($1::uuid[])"
 _EFFECTS = """
-SELECT event_id, effects.conversation_id, effects.user_id, effects.xid IS NOT NULL AS took_effect
-FROM ledger.effects FULL JOIN ledger.consumed USING (xid)
-WHERE effects.conversation_id = ANY ($1::uuid[]) OR event_id = ANY ($2::uuid[])
+SELECT conversation_id, user_id,
+    ARRAY (SELECT event_id FROM ledger.consumed WHERE consumed.xid = effects.xid) AS event_ids
+FROM ledger.effects WHERE conversation_id = ANY ($1::uuid[])
 """
 _MAIL = re.compile(
     r"-{10} MESSAGE FOLLOWS -{10}\n(?:(?:mail|rcpt) options: [^\n]*\n)*\n?(.*?)\n-{12} END MESSAGE -{12}\n",
@@ -68,23 +70,25 @@ class Jobs:
 
 
 async def read_jobs(
-    admin_url: str, conversations: Iterable[str], told: Mapping[str, Iterable[str]], mail_log: str
+    admin_url: str, conversations: Iterable[str], told: Mapping[str, str], mail_log: str
 ) -> Jobs:
-    """All that was done for these conversations and for the events of `told`."""
+    """All that was done for these conversations and for the events of `told`, each with its conversation."""
     ids = set(conversations)
-    events = {event for each in told.values() for event in each}
     conn = await asyncpg.connect(admin_url, timeout=30)
     try:
-        rows = await conn.fetch(_EFFECTS, list(ids), list(events))
+        consumed = await conn.fetch(_CONSUMED, list(told))
+        effects = await conn.fetch(_EFFECTS, list(ids))
     finally:
         await conn.close()
     jobs = Jobs(mails=[mail for mail in read_mails(mail_log) if mail.conversation in ids])
-    for row in rows:
-        event = None if row["event_id"] is None else str(row["event_id"])
-        if event is not None:
-            jobs.consumed[event] += 1
-        if row["took_effect"]:
-            jobs.effects[event, row["user_id"]] += 1
+    jobs.consumed.update(str(row["event_id"]) for row in consumed)
+    for row in effects:
+        conversation = str(row["conversation_id"])
+        # An event that has not been heard of yet may be of this conversation.
+        sources: list[str | None] = [
+            event for event in map(str, row["event_ids"]) if told.get(event, conversation) == conversation
+        ]
+        jobs.effects.update((source, row["user_id"]) for source in sources or [None])
     return jobs
 
 

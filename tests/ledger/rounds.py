@@ -140,7 +140,8 @@ async def _with_jobs(world: World, kind: Kind, truth: Truth) -> Truth:
     jobs = None
     if kind.jobs:
         mails = world.system.read_log("mail")
-        jobs = await read_jobs(world.admin_url, truth.counters, told, mails)
+        events = {event: row.conversation for row in truth.messages for event in told.get(row.id, ())}
+        jobs = await read_jobs(world.admin_url, truth.counters, events, mails)
     return replace(truth, told=told, jobs=jobs)
 
 

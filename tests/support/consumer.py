@@ -7,16 +7,19 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from unittest.mock import patch
 
 import aio_pika
 import asyncpg
 import orjson
 from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
 
+import servicekit.consumer.consumer
 from servicekit.consumer import CloudEvent, Consumer, Handler, Subscription
+from servicekit.consumer.delivery import Delivery, Source
 from servicekit.db import Executor, connect_pool
 from servicekit.outbox import BusEvent
 from tests.support.outbox import bus_event
@@ -46,6 +49,19 @@ async def write_effect(conn: Executor, event: CloudEvent) -> None:
     await conn.execute("INSERT INTO effects VALUES ($1)", event.data["number"])
 
 
+OneByOne = Callable[[Executor, CloudEvent], Awaitable[None]]
+
+
+def one_by_one(handler: OneByOne) -> Handler:
+    """Gives `handler` the events of a batch in their order."""
+
+    async def handle(conn: Executor, events: Sequence[CloudEvent]) -> None:
+        for event in events:
+            await handler(conn, event)
+
+    return handle
+
+
 async def effects(pool: asyncpg.Pool) -> list[int]:
     """The numbers of the effects, in their order."""
     return [row["number"] for row in await pool.fetch("SELECT number FROM effects ORDER BY number")]
@@ -65,11 +81,11 @@ async def open_pool(url: str, schema: str) -> asyncpg.Pool:
 
 @asynccontextmanager
 async def consuming(
-    amqp_url: str, subscription: Subscription, pool: asyncpg.Pool, handler: Handler = write_effect
+    amqp_url: str, subscription: Subscription, pool: asyncpg.Pool, handler: OneByOne = write_effect
 ) -> AsyncIterator[Consumer]:
     """A consumer at work; stopped in good order at the end."""
     stop = asyncio.Event()
-    consumer = Consumer(amqp_url, subscription, pool, handler)
+    consumer = Consumer(amqp_url, subscription, pool, one_by_one(handler))
     task = asyncio.create_task(consumer.run(stop))
     try:
         async with asyncio.timeout(60):
@@ -102,11 +118,10 @@ async def next_dead(
     return await queue.get(no_ack=True, fail=False)
 
 
-class DiesBeforeItAcknowledges(Consumer):
+class DiesBeforeItAcknowledges(Source):
     """The effect is committed, and the process killed before the broker hears of it."""
 
-    async def _consume(self, message: AbstractIncomingMessage) -> None:
-        await super()._consume(message)
+    async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -121,8 +136,9 @@ async def _main(amqp_url: str, database_url: str, schema: str, subscription: str
     )
     fields = orjson.loads(subscription)
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-    consumer = DiesBeforeItAcknowledges(amqp_url, Subscription(**fields), pool, write_effect)
-    await consumer.run(asyncio.Event())
+    with patch.object(servicekit.consumer.consumer, "Source", DiesBeforeItAcknowledges):
+        consumer = Consumer(amqp_url, Subscription(**fields), pool, one_by_one(write_effect))
+        await consumer.run(asyncio.Event())
 
 
 if __name__ == "__main__":
