@@ -78,6 +78,7 @@ class ConversationApp:
             clock=self._clock,
             queue_limit=settings.outbox_queue_limit,
             poll_s=settings.outbox_poll_seconds,
+            keep=timedelta(days=settings.outbox_keep_days),
         )
         self._messages = Messages(
             settings.message_svc_target, signer, timeout=settings.message_svc_timeout_seconds

@@ -63,6 +63,7 @@ class MessageApp:
             render=partial(render_events, self.pool),
             queue_limit=settings.outbox_queue_limit,
             poll_s=settings.outbox_poll_seconds,
+            keep=timedelta(days=settings.outbox_keep_days),
         )
         trust, clock = Trust.from_file(settings.service_trust_file), SystemClock()
         self.batches = SendBatches(

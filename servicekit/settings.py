@@ -84,6 +84,8 @@ class ServiceSettings(TelemetrySettings, IdentitySettings, GrpcServerSettings):
     """Events that wait in memory for each sink; those beyond wait in the table, for the relay."""
     outbox_poll_seconds: float = Field(default=1.0, gt=0)
     """How often the relay looks for what was left."""
+    outbox_keep_days: float = Field(default=14.0, gt=0)
+    """When an event is given up that cannot be published though Redis or RabbitMQ is there."""
     stream_max_length: int = Field(default=1000, ge=1)
     """Entries of a user's Redis stream, approximately."""
     stream_max_age_seconds: int = Field(default=7 * 86_400, ge=1)

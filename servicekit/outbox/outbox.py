@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 
 import asyncpg
 
@@ -22,8 +23,9 @@ class Outbox:
     """Rows in the caller's transaction, then an immediate publish, and a relay for what is left.
 
     `queue_limit` events wait in memory for each sink; `poll_s` is how often the relay looks, and `batch`
-    how many rows it takes at once. The relay holds a connection of the pool for each sink while it
-    publishes, and `render` may need one more.
+    how many rows it takes at once. `keep` is the age at which an event is given up that cannot be published
+    though its sink is there; what waits for a sink waits as long as it must. The relay holds a connection
+    of the pool for each sink while it publishes, and `render` may need one more.
     """
 
     def __init__(
@@ -37,13 +39,16 @@ class Outbox:
         queue_limit: int = 10_000,
         poll_s: float = 1.0,
         batch: int = 200,
+        keep: timedelta = timedelta(days=14),
     ) -> None:
         clock = clock or SystemClock()
         to_realtime, to_bus = realtime_sink(realtime), bus_sink(bus)
         self._realtime_lane = Lane(to_realtime, pool, clock, queue_limit)
         self._bus_lane = Lane(to_bus, pool, clock, queue_limit)
-        self._realtime_relay = Relay(to_realtime, pool, render=render, poll_s=poll_s, batch=batch)
-        self._bus_relay = Relay(to_bus, pool, render=None, poll_s=poll_s, batch=batch)
+        self._realtime_relay = Relay(
+            to_realtime, pool, render=render, poll_s=poll_s, batch=batch, clock=clock, keep=keep
+        )
+        self._bus_relay = Relay(to_bus, pool, render=None, poll_s=poll_s, batch=batch, clock=clock, keep=keep)
 
     async def add(
         self, conn: Executor, *, realtime: Sequence[RealtimeEvent] = (), bus: Sequence[BusEvent] = ()

@@ -7,12 +7,14 @@ between publishing and the commit publishes again, which every receiver tolerate
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Generic
 from uuid import UUID
 
 import asyncpg
 import structlog
 
+from servicekit.clock import Clock
 from servicekit.db import Executor
 from servicekit.faults import as_unavailable
 from servicekit.outbox.events import SinkUnavailable
@@ -25,7 +27,10 @@ log = structlog.get_logger(__name__)
 
 
 class Relay(Generic[EventT]):
-    """`render` reads again what a row does not keep; None in its answer withdraws the event."""
+    """`render` reads again what a row does not keep; None in its answer withdraws the event.
+
+    An event that cannot be published though its sink is there is given up once it is as old as `keep`.
+    """
 
     def __init__(
         self,
@@ -35,12 +40,16 @@ class Relay(Generic[EventT]):
         render: Callable[[Sequence[EventT]], Awaitable[list[EventT | None]]] | None,
         poll_s: float,
         batch: int,
+        clock: Clock,
+        keep: timedelta,
     ) -> None:
         self._sink = sink
         self._pool = pool
         self._render = render
         self._poll_s = poll_s
         self._batch = batch
+        self._clock = clock
+        self._keep = keep
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep until `stop` is set. No fault ends it: nothing is lost by trying later."""
@@ -78,10 +87,12 @@ class Relay(Generic[EventT]):
                     # Else who takes less than a batch in the time there is would get the same one for ever.
                     await self._sink.delete.execute(conn, list(error.published))
                     return len(error.published)
+            too_old = self._clock.now() - self._keep
+            given_up = {row["event_id"] for row in rows if row["occurred_at"] < too_old} & poison.keys()
             done = [row["event_id"] for row in rows if row["event_id"] not in poison]
-            await self._sink.delete.execute(conn, done)
+            await self._sink.delete.execute(conn, [*done, *given_up])
             if poison:
-                await self._postpone(conn, rows, poison)
+                await self._postpone(conn, rows, poison, given_up)
         return len(rows)
 
     async def _rendered(self, events: list[EventT], poison: dict[UUID, str]) -> list[EventT]:
@@ -104,13 +115,16 @@ class Relay(Generic[EventT]):
                 poison[event.event_id] = safe_traceback(error)
         return rendered
 
-    async def _postpone(self, conn: Executor, rows: list[asyncpg.Record], poison: dict[UUID, str]) -> None:
-        await self._sink.postpone.execute(conn, list(poison))
+    async def _postpone(
+        self, conn: Executor, rows: list[asyncpg.Record], poison: dict[UUID, str], given_up: set[UUID]
+    ) -> None:
+        await self._sink.postpone.execute(conn, list(poison.keys() - given_up))
         for row in rows:
             reason = poison.get(row["event_id"])
             if reason is not None:
+                gone = row["event_id"] in given_up
                 log.error(
-                    "event cannot be published, tried again later",
+                    f"event cannot be published, {'given up' if gone else 'tried again later'}",
                     sink=self._sink.name,
                     event_id=str(row["event_id"]),
                     event_name=row["name"],

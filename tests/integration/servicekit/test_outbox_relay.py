@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +273,37 @@ async def test_the_delay_of_a_poison_row_grows_to_ten_minutes(
             from_before, from_after = await attempt(attempts)
             assert from_before >= least
             assert from_after <= most
+
+
+async def test_an_event_that_cannot_be_published_is_given_up_in_the_end(
+    pool: asyncpg.Pool, redis_url: str, amqp_url: str, schema: str
+) -> None:
+    async def choke(events: Sequence[RealtimeEvent]) -> list[RealtimeEvent | None]:
+        raise KeyError("seq")
+
+    long_ago = datetime.now(UTC) - timedelta(days=8)
+    async with relaying(pool, redis_url, amqp_url, render=choke, keep=timedelta(days=7)) as relay:
+        old, young = realtime_event(schema, occurred_at=long_ago), realtime_event(schema)
+        await commit(pool, relay.outbox, realtime=[old, young])
+        await make_due(pool)
+        await eventually(lambda: rows_left(pool), until=lambda left: left == (1, 0))
+        assert await pool.fetchval("SELECT event_id FROM outbox_realtime") == young.event_id
+
+
+async def test_no_event_is_given_up_for_a_sink_that_is_away(
+    pool: asyncpg.Pool, redis_url: str, amqp_url: str, redis_client: redis.Redis, schema: str
+) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=8)
+    async with proxy_to(redis_url) as proxy:
+        await proxy.cut()
+        async with relaying(pool, proxy.url, amqp_url, keep=timedelta(days=7)) as relay:
+            await commit(pool, relay.outbox, realtime=[realtime_event(schema, occurred_at=long_ago)])
+            await make_due(pool)
+            await asyncio.sleep(1)  # some sweeps long; the fault is the time
+            assert await rows_left(pool) == (1, 0)
+            await proxy.heal()
+            await published(pool)
+    assert len(await streamed(redis_client, schema)) == 1
 
 
 @pytest.mark.parametrize(
