@@ -44,8 +44,13 @@ async def work(
     messages = Messages(settings.message_svc_target, signer, timeout=settings.message_svc_timeout_seconds)
     delay = timedelta(seconds=settings.unread_mail_delay_seconds)
     subscription = Subscription(
-        SERVICE, consumer_name, consumers.MAIL_EVENTS, prefetch=settings.consumer_prefetch
+        SERVICE,
+        consumer_name,
+        routing_keys=consumers.MAIL_EVENTS if settings.mail_enabled else (),
+        dropped_keys=() if settings.mail_enabled else consumers.MAIL_EVENTS,
+        prefetch=settings.consumer_prefetch,
     )
+    # Without mail no event comes any more; what is in the queue still goes by.
     handler = consumers.remind_of_messages(delay) if settings.mail_enabled else consumers.ignore_messages
     consumer = Consumer(settings.amqp_url, subscription, pool, handler)
     keep = timedelta(days=settings.consumed_keep_days)

@@ -56,6 +56,7 @@ class Consumer:
         self._grace_s = grace_s
         self._log = log.bind(consumer=subscription.queue)
         self._away = Pause()
+        self._began = False
         self._in_hand: set[asyncio.Task[None]] = set()
         self.consuming = asyncio.Event()
         """Set while the broker sends us messages."""
@@ -92,6 +93,9 @@ class Consumer:
                 channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
                 await channel.set_qos(prefetch_count=self._subscription.prefetch)
                 queue = await self._subscription.declare(channel)
+                if not self._began:  # and no more: another release's process may have bound them since
+                    await self._subscription.drop(queue)
+                    self._began = True
                 lost = asyncio.Event()
                 underlay = cast(Channel, await channel.get_underlay_channel())
                 channel.close_callbacks.add(lambda *_: lost.set())

@@ -31,6 +31,8 @@ class Subscription:
     service: str
     consumer: str
     routing_keys: tuple[str, ...]
+    dropped_keys: tuple[str, ...] = ()
+    """What it received once and receives no more; a process takes the bindings off when it begins."""
     prefetch: int = 100
     """Messages in one process that are not acknowledged yet: the largest batch."""
     retry_seconds: tuple[float, ...] = (1.0, 10.0, 60.0)
@@ -69,6 +71,11 @@ class Subscription:
         for key in self.routing_keys:
             await queue.bind(EXCHANGE, key)
         return queue
+
+    async def drop(self, queue: AbstractQueue) -> None:
+        """Takes off the bindings of `dropped_keys`; what is in the queue already stays."""
+        for key in self.dropped_keys:
+            await queue.unbind(EXCHANGE, key)
 
 
 async def _quorum_queue(channel: AbstractChannel, name: str, **arguments: Any) -> AbstractQueue:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import aio_pika
@@ -94,6 +95,25 @@ async def test_what_waits_takes_effect_in_one_transaction(
     assert await effects(pool) == list(range(10))
     # How many come in one batch is chance; that none came in another's would be none.
     assert await pool.fetchval("SELECT count(DISTINCT xmin::text) FROM effects") < 10
+
+
+async def test_a_key_that_is_dropped_brings_nothing_until_it_is_wanted_again(
+    amqp_url: str,
+    pool: asyncpg.Pool,
+    publisher: BusPublisher,
+    subscription: Subscription,
+    queues: AbstractChannel,
+) -> None:
+    without = replace(subscription, routing_keys=(), dropped_keys=subscription.routing_keys)
+    before, meanwhile, after = events_for(subscription, 3)
+    await publisher.publish([before])
+    async with consuming(amqp_url, without, pool):
+        await eventually(lambda: effects(pool))  # what had come already
+        await publisher.publish([meanwhile])  # routed, hence dropped, when it is confirmed
+    async with consuming(amqp_url, subscription, pool):
+        await publisher.publish([after])
+        await eventually(lambda: effects(pool), until=lambda seen: len(seen) >= 2)
+    assert await effects(pool) == [0, 2]
 
 
 async def test_what_is_no_event_is_dead_too(
