@@ -24,8 +24,6 @@ from servicekit.telemetry import safe_traceback
 _FRESH = timedelta(seconds=2)
 _BATCH_EVENTS = 256
 _BATCH_WEIGHT = 2000
-# Deletes gather: they are nobody's wait, and the relay looks at a row only after three seconds.
-_DELETE_EVERY_S = 0.05
 log = structlog.get_logger(__name__)
 
 
@@ -92,6 +90,8 @@ class Lane(Generic[EventT]):
                 self._offered.clear()
                 self._idle.set()
                 await self._offered.wait()
+            if self._sink.gather_s and len(self._queue) < _BATCH_EVENTS and not self._closed:
+                await asyncio.sleep(self._sink.gather_s)
             batch = self._next_batch()
             if batch:
                 await self._publish(batch)
@@ -132,7 +132,7 @@ class Lane(Generic[EventT]):
 
     async def _delete(self) -> None:
         while self._published:
-            await asyncio.sleep(0 if self._closed else _DELETE_EVERY_S)
+            await asyncio.sleep(0 if self._closed else self._sink.delete_every_s)
             ids, self._published = self._published, []
             try:
                 await self._sink.delete.execute(self._pool, ids)

@@ -37,8 +37,11 @@ class Publisher(Protocol[_Published_contra]):
 class Sink(Generic[EventT]):
     """A publisher with the statements of its table.
 
-    `weight` is how many deliveries an event is. `body_lives_s` bounds a publish from memory where events have
-    bodies: a connection that comes about late must not carry what was taken back meanwhile.
+    `gather_s` is how long events gather before the immediate publish, where a batch is much cheaper and
+    nobody waits; `delete_every_s` how long rows gather that are to be deleted, far less than the three
+    seconds after which the relay looks at them. `weight` is how many deliveries an event is. `body_lives_s`
+    bounds a publish from memory where events have bodies: a connection that comes about late must not carry
+    what was taken back meanwhile.
     """
 
     name: str
@@ -48,6 +51,8 @@ class Sink(Generic[EventT]):
     postpone: Query
     decode: Callable[[asyncpg.Record], EventT]
     weight: Callable[[EventT], int]
+    gather_s: float
+    delete_every_s: float
     body_lives_s: float | None
 
 
@@ -61,6 +66,8 @@ def realtime_sink(publisher: Publisher[RealtimeEvent]) -> Sink[RealtimeEvent]:
         postpone=QUERIES.postpone_realtime,
         decode=_decode_realtime,
         weight=lambda event: len(event.recipients),
+        gather_s=0.0,
+        delete_every_s=0.05,  # a redaction may wait for it (ADR 0010)
         body_lives_s=1.5,
     )
 
@@ -75,6 +82,8 @@ def bus_sink(publisher: Publisher[BusEvent]) -> Sink[BusEvent]:
         postpone=QUERIES.postpone_bus,
         decode=_decode_bus,
         weight=lambda _: 1,
+        gather_s=0.05,
+        delete_every_s=0.25,
         body_lives_s=None,
     )
 
