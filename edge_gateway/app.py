@@ -96,6 +96,7 @@ class EdgeApp:
             rules=Rules(
                 origins=frozenset(settings.allowed_origins),
                 max_sockets=settings.max_sockets,
+                max_connecting=settings.ws_max_connecting,
                 max_age_s=settings.ws_max_age_s,
                 timeout_s=timeout_s,
                 limits=limits(settings),

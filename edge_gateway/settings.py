@@ -84,6 +84,8 @@ class _Callers(Settings):
 class _Sockets(Settings):
     max_sockets: int = Field(default=20_000, ge=1)
     """Open sockets of this process; one more is refused with 503."""
+    ws_max_connecting: int = Field(default=1000, ge=1)
+    """Handshakes in work at once; one more is refused with 503 before its token is looked at."""
     ws_max_per_user: int = Field(default=8, ge=1)
     """Open sockets of one person over all edges; one more replaces the oldest (4504)."""
     ws_max_age_s: float = Field(default=86_400, gt=0)

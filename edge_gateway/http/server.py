@@ -66,6 +66,12 @@ def take_over(request: web.BaseRequest) -> tuple[asyncio.Transport, bytes]:
     return transport, rest
 
 
+def head_of(response: web.StreamResponse) -> bytes:
+    """The bytes of an answer's head: for who writes it in one with what comes behind it."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
+    return f"HTTP/1.1 {response.status} {response.reason}\r\n{lines}\r\n".encode()
+
+
 class HttpServer:
     """Listens on one address."""
 

@@ -108,6 +108,7 @@ class _Connection(asyncio.Protocol):
         self._on_message = on_message
         self._parser = hiredis.Reader()
         self._transport: asyncio.Transport | None = None
+        self._unsent: list[bytes] = []
         self._replies: deque[asyncio.Future[Any]] = deque()
         # Each SUBSCRIBE is confirmed once, in order; an UNSUBSCRIBE may lie between two of one channel.
         self._pending: dict[bytes, deque[asyncio.Future[None]]] = {}
@@ -154,9 +155,17 @@ class _Connection(asyncio.Protocol):
             self.send(b"UNSUBSCRIBE", channel)
 
     def send(self, *command: bytes) -> None:
+        """Leaves with all that is sent in the same turn of the loop: uvloop would write each at once."""
         if self._transport is None or not self._alive:
             raise _away()
-        self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]  # its stub means 1-tuples
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(hiredis.pack_command(command))  # type: ignore[arg-type]  # its stub means 1-tuples
+
+    def _flush(self) -> None:
+        sent, self._unsent = b"".join(self._unsent), []
+        if self._transport is not None:
+            self._transport.write(sent)
 
     @property
     def _alive(self) -> bool:

@@ -24,7 +24,7 @@ from edge_gateway import problems, views
 from edge_gateway.clients import budget
 from edge_gateway.http.exchange import Exchange
 from edge_gateway.http.front import Upgraded
-from edge_gateway.http.server import take_over
+from edge_gateway.http.server import head_of, take_over
 from edge_gateway.metrics import Metrics
 from edge_gateway.profiles import Profiles
 from edge_gateway.rates import Policy, Rates
@@ -73,6 +73,9 @@ class Rules:
 
     origins: frozenset[str]
     max_sockets: int
+    max_connecting: int
+    """Handshakes in work. A storm beyond that is told to come back while the others are let in: if all were
+    begun, all would be late."""
     max_age_s: float
     timeout_s: float
     limits: Limits
@@ -113,20 +116,26 @@ class Handshake:
         self._pings, self._alarms = Wheel(rules.limits.ping_s / _PING_TICKS), Wheel(_ALARM_TICK_S)
         self._metrics = metrics
         self._clock = clock
+        self._connecting = 0
 
     async def __call__(self, exchange: Exchange, _path: dict[str, str]) -> Upgraded:
         """Upgrades, or raises ProblemError or ChatError."""
         outcome = "failed"
+        self._connecting += 1
         try:
             asked = upgrade.read(exchange.request.headers, self._rules.origins)
-            if self._hub.draining or self._hub.open_sockets >= self._rules.max_sockets:
+            if (
+                self._hub.draining
+                or self._hub.open_sockets >= self._rules.max_sockets
+                or self._connecting > self._rules.max_connecting
+            ):
                 raise problems.failure(Reason.UNAVAILABLE)
             try:
                 principal = await self._verifier.verify(asked.token)
             except TokenRejectedError as error:
                 outcome = "expired" if error.expired else "token"
                 code = Close.TOKEN_EXPIRED if error.expired else Close.INVALID_TOKEN
-                return await self._turn_away(exchange, asked, code)
+                return self._turn_away(exchange, asked, code)
             except KeysUnavailableError:
                 raise problems.failure(Reason.UNAVAILABLE) from None
             admit(principal, "GET /ws/chat", writes=False)
@@ -144,6 +153,7 @@ class Handshake:
             outcome = "gone"
             raise
         finally:
+            self._connecting -= 1
             self._metrics.handshakes.labels(outcome=outcome).inc()
 
     async def _let_in(self, exchange: Exchange, asked: upgrade.Upgrade, principal: Principal) -> Upgraded:
@@ -168,14 +178,14 @@ class Handshake:
             # One that was replaced before it was open is told so as any other, by its code.
             if session.ended_with not in (None, Close.REPLACED) or self._hub.draining:
                 raise problems.failure(Reason.UNAVAILABLE)
-            response, socket, rest = await self._upgrade(exchange, asked, session)
+            upgraded, socket, rest = self._upgrade(exchange, asked, session)
         except BaseException:
             self._leave(session)
             raise
         session.open(socket, start.welcome, start.missed, start.end)
         # What came with the handshake, before anybody could have been asked for it.
         socket.data_received(rest)
-        return Upgraded(response)
+        return upgraded
 
     def _leave(self, session: Session) -> None:
         self._hub.leave(session)
@@ -221,30 +231,29 @@ class Handshake:
         }
         return frames.event(frames.WELCOME, data, now=now, cursor=cursor)
 
-    async def _turn_away(self, exchange: Exchange, asked: upgrade.Upgrade, code: Close) -> Upgraded:
-        response, socket, rest = await self._upgrade(exchange, asked, _Nobody())
+    def _turn_away(self, exchange: Exchange, asked: upgrade.Upgrade, code: Close) -> Upgraded:
+        upgraded, socket, rest = self._upgrade(exchange, asked, _Nobody())
         socket.close(code)
         socket.data_received(rest)
-        return Upgraded(response)
+        return upgraded
 
-    async def _upgrade(
+    def _upgrade(
         self, exchange: Exchange, asked: upgrade.Upgrade, listener: Listener
-    ) -> tuple[web.StreamResponse, Socket, bytes]:
-        """The answer, the socket, and bytes that came before it was there."""
-        response = web.StreamResponse(status=101, headers=asked.headers)
-        exchange.finish(response)
-        await response.prepare(exchange.request)
+    ) -> tuple[Upgraded, Socket, bytes]:
+        """The answer, the socket that gives it, and bytes that came before it was there."""
+        response = exchange.finish(web.Response(status=101, headers=asked.headers))
         transport, rest = take_over(exchange.request)
         socket = Socket(
             transport,
             listener,
             self._rules.limits,
             self._metrics,
+            head=head_of(response),
             pings=self._pings,
             on_gone=self._on_gone,
         )
         self._hub.track(socket)
-        return response, socket, rest
+        return Upgraded(response), socket, rest
 
 
 def _back(missed: Missed) -> Timestamp:

@@ -122,12 +122,13 @@ class Session:
             socket.close(self.ended_with)
         if socket.closing:
             return
-        socket.write(wire.text_frame(welcome))
-        self._watch_expiry()
+        first = wire.text_frame(welcome)
         if missed or self._held:
+            socket.write(first)
             self._catching_up = asyncio.create_task(self._catch_up(socket, missed, end))
         else:
-            self._go_live(socket, end)
+            socket.write(first + self._live(end), number=2)
+        self._watch_expiry()
 
     def hold(self, number: int, event: Event) -> None:
         """An event that came while it is not live."""
@@ -150,7 +151,7 @@ class Session:
                 # What came between the subscription and the read of the stream is in both.
                 waiting, self._held = _new(self._held, ids), []
                 if not waiting:
-                    self._go_live(socket, end)
+                    socket.write(self._live(end))
                     return
                 end = waiting[-1].cursor
             batch = list(islice(waiting, size))
@@ -167,9 +168,10 @@ class Session:
                     break  # what the reader is not ready for is looked up again, not kept
             await socket.drained()
 
-    def _go_live(self, socket: Socket, end: str | None) -> None:
+    def _live(self, end: str | None) -> bytes:
+        """It is live from here on: the frame that says so."""
         self._held = None
-        socket.write(wire.text_frame(frames.event(frames.CAUGHT_UP, {}, now=self._clock.now(), cursor=end)))
+        return wire.text_frame(frames.event(frames.CAUGHT_UP, {}, now=self._clock.now(), cursor=end))
 
     def say(self, payload: bytes) -> None:
         """A frame of the edge's own, to this socket only."""

@@ -51,13 +51,15 @@ class Listener(Protocol):
 class Socket(asyncio.Protocol):
     """The protocol of a transport from the upgrade on. Made to be many: what is not needed yet is not there.
 
-    `pings` turns for all sockets. `on_gone` is called once, when the connection is gone.
+    `head`: the answer to the handshake; it leaves with the first frame. `pings` turns for all sockets.
+    `on_gone` is called once, when the connection is gone.
     """
 
     __slots__ = (
         "_alive",
         "_cut",
         "_full",
+        "_head",
         "_limits",
         "_listener",
         "_metrics",
@@ -78,10 +80,12 @@ class Socket(asyncio.Protocol):
         limits: Limits,
         metrics: Metrics,
         *,
+        head: bytes,
         pings: Wheel,
         on_gone: Callable[[Socket], None],
     ) -> None:
         self._transport = transport
+        self._head = head
         self._listener = listener
         self._limits = limits
         self._metrics = metrics
@@ -99,15 +103,20 @@ class Socket(asyncio.Protocol):
         _bound(transport)
         transport.set_protocol(self)
 
-    def write(self, frame: bytes) -> None:
-        """Writes one frame, or closes the socket of a reader who is too far behind."""
+    def write(self, frames: bytes, number: int = 1) -> None:
+        """Writes one frame or several, or closes the socket of a reader who is too far behind."""
         if self.closing or self._transport.is_closing():
             return
-        if self._transport.get_write_buffer_size() + len(frame) > self._limits.max_buffer:
+        if self._transport.get_write_buffer_size() + len(frames) > self._limits.max_buffer:
             self.close(Close.SLOW_CONSUMER)
             return
-        self._transport.write(frame)
-        self._metrics.frames_out.inc()
+        self._put(frames)
+        self._metrics.frames_out.inc(number)
+
+    def _put(self, frames: bytes) -> None:
+        if self._head:
+            frames, self._head = self._head + frames, b""
+        self._transport.write(frames)
 
     @property
     def congested(self) -> bool:
@@ -208,7 +217,7 @@ class Socket(asyncio.Protocol):
         self._stop()
         self.pause(False)
         if not self._transport.is_closing():
-            self._transport.write(frame)
+            self._put(frame)
 
     def _stop(self) -> None:
         if not self.closing:

@@ -99,6 +99,24 @@ async def test_a_client_that_goes_during_its_handshake_is_no_fault(
         assert edge.count("edge_sockets_open") == 0
 
 
+async def test_more_handshakes_than_may_be_in_work_are_refused_before_their_tokens_are_looked_at(
+    keys: Keys, redis_url: str, issuer: Issuer
+) -> None:
+    async with run_edge(keys, redis_url, issuer, ws_max_connecting=2) as edge:
+        _, go_on = hold_welcomes(edge)
+        coming = [asyncio.create_task(connect(edge, somebody())) for _ in range(2)]
+
+        async def in_work() -> int:
+            return edge.services.calls.count("GetUnread")
+
+        await eventually(in_work, until=lambda count: count == 2)
+        refused = await connect(edge, "", token="no token at all")
+        assert (refused.status, int(refused.headers["retry-after"]) >= 1) == (503, True)
+        go_on.set()
+        assert [(await each).status for each in coming] == [101, 101]
+        assert (await enter(edge, somebody())).status == 101
+
+
 async def test_a_handshake_that_is_under_way_when_a_drain_begins_is_refused(
     keys: Keys, redis_url: str, issuer: Issuer
 ) -> None:
