@@ -1,7 +1,7 @@
 """Questions that many ask at the same time, asked together: one call costs hardly more than one question.
 
-Nobody waits for a batch to fill. What is asked within one turn of the event loop goes together, and while as
-many batches as may be are under way, the next one gathers.
+Nobody waits for a batch to fill. What is asked within one turn of the event loop goes together, and while one
+batch is under way the next one gathers: until that one is answered, or it is full, or for 50 ms.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from typing import Generic, TypeVar
 QuestionT = TypeVar("QuestionT")
 AnswerT = TypeVar("AnswerT")
 
+_PATIENCE_S = 0.05
+_UNDER_WAY = 4
+"""Batches at once: one that hangs does not hold everybody up."""
+
 
 class Batches(Generic[QuestionT, AnswerT]):
     """`answer_all` takes at most `most` questions and answers each, in their order.
 
     What it raises is raised for each of them. It works outside of anybody's context: a batch has neither one
-    person's deadline nor their trace. `under_way`: how many batches at once; more than one, so that one that
-    hangs does not hold everybody up.
+    person's deadline nor their trace.
     """
 
     def __init__(
@@ -29,13 +32,13 @@ class Batches(Generic[QuestionT, AnswerT]):
         answer_all: Callable[[Sequence[QuestionT]], Awaitable[Sequence[AnswerT]]],
         *,
         most: int,
-        under_way: int = 2,
     ) -> None:
         self._answer_all = answer_all
         self._most = most
-        self._free = under_way
+        self._under_way = 0
         self._waiting: deque[tuple[QuestionT, asyncio.Future[AnswerT]]] = deque()
-        self._beginning = False
+        self._timer: asyncio.Handle | None = None
+        """Begins the next batch."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def ask(self, question: QuestionT) -> AnswerT:
@@ -47,12 +50,15 @@ class Batches(Generic[QuestionT, AnswerT]):
         return await answer
 
     def _begin_soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._waiting and self._free and not self._beginning:
-            self._beginning = True
-            loop.call_soon(self._begin, loop, context=Context())
+        if not self._waiting or self._timer is not None:
+            return
+        if not self._under_way or (self._under_way < _UNDER_WAY and len(self._waiting) >= self._most):
+            self._timer = loop.call_soon(self._begin, loop, context=Context())
+        elif self._under_way < _UNDER_WAY:
+            self._timer = loop.call_later(_PATIENCE_S, self._begin, loop, context=Context())
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._beginning = False
+        self._timer = None
         batch: list[tuple[QuestionT, asyncio.Future[AnswerT]]] = []
         while self._waiting and len(batch) < self._most:
             question, answer = self._waiting.popleft()
@@ -60,7 +66,7 @@ class Batches(Generic[QuestionT, AnswerT]):
                 batch.append((question, answer))
         if not batch:
             return
-        self._free -= 1
+        self._under_way += 1
         task = loop.create_task(self._run(batch))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -79,5 +85,8 @@ class Batches(Generic[QuestionT, AnswerT]):
         finally:
             for _, waiting in batch:
                 waiting.cancel()  # of those that are not done: only when the loop ends
-            self._free += 1
+            self._under_way -= 1
+            if self._timer is not None:
+                self._timer.cancel()  # nobody need be patient any longer
+                self._timer = None
             self._begin_soon(asyncio.get_running_loop())

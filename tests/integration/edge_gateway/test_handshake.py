@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -16,7 +17,7 @@ from tests.support.edge import PAGE, Edge, run_edge
 from tests.support.issuer import Issuer, rsa_key
 from tests.support.keys import Keys
 from tests.support.rawsocket import RawSocket, frame
-from tests.support.sockets import connect, enter, somebody
+from tests.support.sockets import connect, enter, hold_welcomes, somebody
 from tests.support.waiting import eventually
 
 
@@ -83,3 +84,32 @@ async def test_a_door_that_cannot_serve_says_so_before_the_upgrade(
             return (await connect(edge, somebody())).status == 101
 
         await eventually(opened)
+
+
+async def test_frames_that_come_before_the_upgrade_are_taken_after_it_however_many(
+    keys: Keys, redis_url: str, issuer: Issuer
+) -> None:
+    async with run_edge(keys, redis_url, issuer, rate_frames="off") as edge:
+        asked, go_on = hold_welcomes(edge)
+        host, port = edge.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = (
+            f"GET /ws/chat HTTP/1.1\r\nHost: edge\r\nAuthorization: Bearer {issuer.token(somebody())}\r\n"
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        # More than the HTTP server takes before it stops reading.
+        frames = [
+            frame(orjson.dumps({"type": "message.send", "id": f"{n}", "pad": "x" * 1500})) for n in range(200)
+        ]
+        writer.write(head.encode() + b"".join(frames[:-1]))
+        await asked.wait()
+        go_on.set()
+        raw = RawSocket(reader, writer, 101, {})
+        await reader.readuntil(b"\r\n\r\n")
+        told = [await raw.json() for _ in range(201)]
+        assert [each["type"] for each in told[:2]] == ["system.welcome", "system.caught_up"]
+        assert [each["replyTo"] for each in told[2:]] == [f"{n}" for n in range(199)]
+        writer.write(frames[-1])
+        assert (await raw.json())["replyTo"] == "199"
+        writer.close()

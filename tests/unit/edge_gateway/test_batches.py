@@ -9,6 +9,7 @@ import pytest
 
 from edge_gateway.batches import Batches
 from servicekit.errors import ChatError, Reason
+from tests.support.waiting import eventually
 
 
 class Doubling:
@@ -40,17 +41,28 @@ async def test_who_asks_within_one_turn_is_answered_together_and_in_order() -> N
     assert double.seen == [[1, 2, 3], [4]]
 
 
-async def test_what_comes_while_as_many_as_may_be_are_under_way_gathers_to_the_limit() -> None:
+async def test_what_comes_while_a_batch_is_under_way_gathers_until_it_is_answered() -> None:
     double = Doubling()
-    batches = Batches(double, most=3, under_way=1)
+    batches = Batches(double, most=3)
     first = asyncio.create_task(batches.ask(1))
     await turns()
-    others = [asyncio.create_task(batches.ask(number)) for number in (2, 3, 4, 5)]
+    others = [asyncio.create_task(batches.ask(number)) for number in (2, 3)]
     await turns()
     assert double.seen == [[1]]
     double.go_on.set()
-    assert await asyncio.gather(first, *others) == [2, 4, 6, 8, 10]
-    assert double.seen == [[1], [2, 3, 4], [5]]
+    assert await asyncio.gather(first, *others) == [2, 4, 6]
+    assert double.seen == [[1], [2, 3]]
+
+
+async def test_a_batch_that_is_full_goes_at_once_but_not_more_than_a_few() -> None:
+    double = Doubling()
+    batches = Batches(double, most=2)
+    asked = [asyncio.create_task(batches.ask(number)) for number in range(1, 12)]
+    await turns()
+    assert double.seen == [[1, 2], [3, 4], [5, 6], [7, 8]]
+    double.go_on.set()
+    assert await asyncio.gather(*asked) == [2 * number for number in range(1, 12)]
+    assert double.seen[4:] == [[9, 10], [11]]
 
 
 async def test_a_batch_that_hangs_does_not_hold_the_next_one_up() -> None:
@@ -59,8 +71,11 @@ async def test_a_batch_that_hangs_does_not_hold_the_next_one_up() -> None:
     waiting = [asyncio.create_task(batches.ask(1))]
     await turns()
     waiting.append(asyncio.create_task(batches.ask(2)))
-    await turns()
-    assert double.seen == [[1], [2]]
+
+    async def begun() -> list[list[int]]:
+        return double.seen
+
+    assert await eventually(begun, until=lambda seen: len(seen) == 2) == [[1], [2]]
     double.go_on.set()
     await asyncio.gather(*waiting)
 
@@ -76,7 +91,7 @@ async def test_a_failure_is_everybodys_and_the_next_batch_is_none_the_wiser() ->
 
 async def test_who_has_gone_before_the_batch_began_is_left_out() -> None:
     double = Doubling()
-    batches = Batches(double, most=64, under_way=1)
+    batches = Batches(double, most=64)
     first = asyncio.create_task(batches.ask(1))
     await turns()
     second, third = (asyncio.create_task(batches.ask(number)) for number in (2, 3))
