@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
-
-from splits.chat.events.v1 import events_pb2
 
 from conversation_svc.actions.record_reminders import record_reminders
 from conversation_svc.domain.mail import HeardOf
-from servicekit.consumer import CloudEvent, Handler
+from servicekit.consumer import CloudEvent, Handler, MalformedEvent
 from servicekit.db import Executor
 
 MAIL_EVENTS = ("message.created.v1",)
@@ -20,22 +19,31 @@ def remind_of_messages(delay: timedelta) -> Handler:
     """Each message of a person is mailed about after `delay`, to whoever has not read it then."""
 
     async def handle(conn: Executor, events: Sequence[CloudEvent]) -> None:
-        messages = [event.read(events_pb2.MessageCreated) for event in events]
-        await record_reminders(
-            conn,
-            [
-                HeardOf(
-                    UUID(message.conversation_id),
-                    message.seq,
-                    message.sender_id,
-                    message.created_at.ToDatetime(UTC) + delay,
-                )
-                for message in messages
-                if message.kind == "text"
-            ],
-        )
+        heard = [heard_of(event.data, delay) for event in events]
+        await record_reminders(conn, [message for message in heard if message is not None])
 
     return handle
+
+
+def heard_of(created: Mapping[str, Any], delay: timedelta) -> HeardOf | None:
+    """What `MessageCreated` says of a message of a person. MalformedEvent when it is something else.
+
+    Reads the JSON of the contract as it is: `CloudEvent.read` takes ten times as long.
+    """
+    try:
+        if created["kind"] != "text":
+            return None
+        sender_id = created["senderId"]
+        if not (isinstance(sender_id, str) and sender_id):
+            raise ValueError
+        return HeardOf(
+            UUID(created["conversationId"]),
+            int(created["seq"]),
+            sender_id,
+            datetime.fromisoformat(created["createdAt"]) + delay,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise MalformedEvent("not a MessageCreated") from None
 
 
 async def ignore_messages(_conn: Executor, _events: Sequence[CloudEvent]) -> None:
