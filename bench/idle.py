@@ -28,7 +28,7 @@ async def measure(world: World, say: Say, *, short: bool) -> list[Row]:
         await first.do({"connect": AT_ONCE}, within_s=30)
         await asyncio.sleep(1.0)
         before = cpu.memory_bytes(pid)
-        await people.do({"connect": AT_ONCE}, within_s=120)
+        await people.do({"connect": AT_ONCE}, within_s=330)
         await people.do({"rest": 1.0}, within_s=30)
         after = cpu.memory_bytes(pid)
         cost = Cost({"edge_gateway": pid})

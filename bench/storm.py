@@ -23,7 +23,7 @@ async def measure(world: World, say: Say, *, short: bool) -> list[Row]:
     other = world.system.edges[1] if len(world.system.edges) > 1 else await world.system.add_edge()
     rows = []
     async with crowd([world.system.edge_url, other.url], world.tokens("crowd", number)) as people:
-        await people.do({"connect": AT_ONCE}, within_s=180)
+        await people.do({"connect": AT_ONCE}, within_s=330)
         for form in ("all reset", "an edge killed"):
             if form == "all reset":
                 await people.do({"drop": True}, within_s=30)

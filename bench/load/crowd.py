@@ -24,6 +24,7 @@ from bench.load.poll import Lost, Poll, Refused, WebSocket, percentile
 from bench.load.program import configuration, cpu_s, say
 
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 20.0
+_CONNECT_WITHIN_S = 300.0
 _ANSWER_WITHIN_S = 10.0
 """The SDK's own (`web/packages/chat-client/src/backoff.ts`, `connection.ts`)."""
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, 0 s
@@ -154,7 +155,7 @@ class _Crowd:
                 self._waiting = [person for person in reversed(self.people) if not person.ready]
                 for _ in range(min(at_once, len(self._waiting))):
                     self._waiting.pop().connect()
-                self._until_all_ready(120.0)
+                self._until_all_ready(_CONNECT_WITHIN_S)
             case {"rest": seconds}:
                 self._turn_until(lambda: False, time.monotonic() + seconds)
             case {"drop": _}:

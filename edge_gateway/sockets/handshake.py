@@ -172,6 +172,9 @@ class Handshake:
             async with asyncio.timeout(self._rules.timeout_s):
                 with budget(self._rules.timeout_s):
                     await self._hub.join(session)
+                    # In a storm many give up while they wait their turn: nothing is asked for them.
+                    if exchange.request.transport is None:
+                        raise ConnectionResetError
                     start = await self._start(exchange.request.query.get("cursor", ""), session)
                     # Last: a socket that is not let in replaces nobody.
                     await self._leases.take(session)
