@@ -214,5 +214,10 @@ async def connect_pool(
             # Statements are prepared once a connection and look keys up, whatever the values are. Left to
             # itself, Postgres plans a batch of one anew each time: the generic plan expects ten rows.
             "plan_cache_mode": "force_generic_plan",
+            # Such a plan lasts. Made while the tables were empty, as after an installation, it would go on
+            # reading them from end to end: only where no index helps may that be.
+            "enable_seqscan": "off",
+            "enable_hashjoin": "off",
+            "enable_mergejoin": "off",
         },
     )

@@ -1,6 +1,8 @@
 -- Plans are generic (see servicekit.db): made once a connection, for a person with an average number of conversations.
 -- So that somebody with ten thousand costs no more, what is looked up for each row of a page or a list is a LATERAL
--- subquery with a LIMIT: one read by key, and never a join that begins with all that the person has.
+-- subquery with a LIMIT: one read by key, and never a join that begins with all that the person has. A single member
+-- row is a subquery of that kind too, with what else is asked of it outside: inside, "activity_at IS NOT NULL" would
+-- allow member_changed, which has user_id and conversation_id as well, but all of the person's rows between them.
 
 -- The gate -----------------------------------------------------------------------------------------------
 
@@ -168,9 +170,8 @@ FOR UPDATE
 
 -- name: lock_member
 SELECT member.*
-FROM member
-WHERE user_id = $1 AND conversation_id = $2 AND left_at IS NULL AND activity_at IS NOT NULL
-FOR UPDATE
+FROM (SELECT * FROM member WHERE user_id = $1 AND conversation_id = $2 LIMIT 1 FOR UPDATE) AS member
+WHERE left_at IS NULL AND activity_at IS NOT NULL
 
 -- name: set_flags
 UPDATE member
@@ -189,8 +190,8 @@ SELECT member.*,
           AND message.kind = 'text'
           AND message.redacted_at IS NULL
           AND message.sender_id <> $1) AS unread_after
-FROM member
-WHERE user_id = $1 AND conversation_id = $2 AND left_at IS NULL AND activity_at IS NOT NULL
+FROM (SELECT * FROM member WHERE user_id = $1 AND conversation_id = $2 LIMIT 1) AS member
+WHERE left_at IS NULL AND activity_at IS NOT NULL
 
 -- name: move_read_pointer
 -- Under the gate's lock. Something changed for those who are told of it too.
@@ -217,10 +218,9 @@ WHERE user_id = $1 AND folder IN ('inbox', 'requests', 'sent') AND unread > 0 AN
 
 -- name: is_member
 SELECT gate.last_seq, gate.last_change, gate.snapshot
-FROM member
+FROM (SELECT * FROM member WHERE user_id = $1 AND conversation_id = $2 LIMIT 1) AS member
 JOIN gate ON gate.id = member.conversation_id
-WHERE member.user_id = $1 AND member.conversation_id = $2 AND member.left_at IS NULL
-  AND member.activity_at IS NOT NULL
+WHERE member.left_at IS NULL AND member.activity_at IS NOT NULL
 
 -- name: list_before
 SELECT * FROM message WHERE conversation_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3
