@@ -39,7 +39,12 @@ log = structlog.get_logger(__name__)
 
 async def migrate(settings: ConversationSettings) -> list[str]:
     """Brings the schema up to date; returns the names of the migrations that ran."""
-    return await run_migrations(settings.database_url, schema=SERVICE, directory=MIGRATIONS)
+    return await run_migrations(
+        settings.database_url,
+        schema=SERVICE,
+        directory=MIGRATIONS,
+        statement_timeout_ms=settings.database_migration_timeout_ms,
+    )
 
 
 class ConversationApp:

@@ -30,7 +30,12 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 
 async def migrate(settings: MessageSettings) -> list[str]:
     """Brings the schema up to date; returns the names of the migrations that ran."""
-    return await run_migrations(settings.database_url, schema=SERVICE, directory=MIGRATIONS)
+    return await run_migrations(
+        settings.database_url,
+        schema=SERVICE,
+        directory=MIGRATIONS,
+        statement_timeout_ms=settings.database_migration_timeout_ms,
+    )
 
 
 class MessageApp:

@@ -78,6 +78,8 @@ class ServiceSettings(TelemetrySettings, IdentitySettings, GrpcServerSettings):
     database_pool_max: int = Field(default=10, ge=4)
     """The relay holds one for each sink while it publishes, and rendering takes one more."""
     database_statement_timeout_ms: int = Field(default=5000, ge=1)
+    database_migration_timeout_ms: int = Field(default=60_000, ge=1)
+    """How long a statement of a migration may run: one that rewrites a large table needs more."""
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
     amqp_url: str = Field(default="amqp://127.0.0.1:5672/", repr=False)
     outbox_queue_limit: int = Field(default=10_000, ge=1)

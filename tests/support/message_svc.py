@@ -13,10 +13,11 @@ from splits.chat.message.v1 import message_pb2 as pb
 from splits.chat.message.v1 import service_pb2 as rpc
 from splits.chat.message.v1 import service_pb2_grpc
 
-from message_svc.app import MessageApp, migrate
+from message_svc.app import MIGRATIONS, SERVICE, MessageApp
 from message_svc.settings import MessageSettings
 from servicekit.grpc_client import ServiceClient
 from servicekit.identity import ActingUser, Signer, write_keys
+from servicekit.migrations import migrate
 from tests.support.backing import MakeDatabase, TestDatabase
 from tests.support.gates import active_gate, new_conversation_id
 from tests.support.waiting import eventually
@@ -164,7 +165,12 @@ class MessageService:
 
 @asynccontextmanager
 async def run_message_service(
-    make_database: MakeDatabase, redis_url: str, amqp_url: str, keys: Path, **settings: object
+    make_database: MakeDatabase,
+    redis_url: str,
+    amqp_url: str,
+    keys: Path,
+    migrations: Path = MIGRATIONS,
+    **settings: object,
 ) -> AsyncIterator[MessageService]:
     """A service on a database of its own; `settings` override the defaults of `MessageSettings`."""
     database = await make_database()
@@ -179,7 +185,7 @@ async def run_message_service(
         message_hash_key="a test key of sixteen bytes or more",
         **settings,  # type: ignore[arg-type]
     )
-    await migrate(values)
+    await migrate(values.database_url, schema=SERVICE, directory=migrations)
     app = MessageApp(values)
     port = await app.start()
     service = MessageService(app, database, keys, f"127.0.0.1:{port}")
