@@ -8,9 +8,7 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -21,10 +19,10 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from servicekit.settings import TelemetrySettings
+from servicekit.unrecorded import UnrecordedTracerProvider
 
 TRACEPARENT = "traceparent"
 REQUEST_ID = "x-request-id"
@@ -42,7 +40,7 @@ def setup(service_name: str, settings: TelemetrySettings) -> None:
     A tracer provider that is already installed (by a test) is left as it is.
     """
     _setup_logs(service_name, settings)
-    if not isinstance(trace.get_tracer_provider(), TracerProvider):
+    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         trace.set_tracer_provider(_tracer_provider(service_name, settings))
 
 
@@ -65,18 +63,23 @@ def current_traceparent() -> str | None:
     return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
 
 
-@contextmanager
-def attach_traceparent(traceparent: str | None) -> Iterator[None]:
+class attach_traceparent:  # noqa: N801 - used as the function that it is to its callers
     """Makes the span that `traceparent` names the parent of spans begun inside; ignores a malformed one."""
-    if not traceparent:
-        yield
-        return
-    parent = _PROPAGATOR.extract({"traceparent": traceparent}, context=otel_context.Context())
-    token = otel_context.attach(parent)
-    try:
-        yield
-    finally:
-        otel_context.detach(token)
+
+    __slots__ = ("_token", "_traceparent")
+
+    def __init__(self, traceparent: str | None) -> None:
+        self._traceparent = traceparent
+
+    def __enter__(self) -> None:
+        self._token: Token[otel_context.Context] | None = None
+        if self._traceparent:
+            given = {TRACEPARENT: self._traceparent}
+            self._token = otel_context.attach(_PROPAGATOR.extract(given, context=otel_context.Context()))
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            otel_context.detach(self._token)
 
 
 def bind_request_id(request_id: str | None) -> None:
@@ -108,13 +111,11 @@ def safe_traceback(error: BaseException) -> str:
     return "\ncaused by:\n".join(parts)
 
 
-def _tracer_provider(service_name: str, settings: TelemetrySettings) -> TracerProvider:
+def _tracer_provider(service_name: str, settings: TelemetrySettings) -> trace.TracerProvider:
     endpoint, file = settings.otel_exporter_otlp_endpoint, settings.otel_traces_file
-    resource = Resource.create({"service.name": service_name})
     if endpoint is None and file is None:
-        # Ids for logs and for those we call, without the cost of recording what nobody reads.
-        return TracerProvider(sampler=ALWAYS_OFF, resource=resource)
-    provider = TracerProvider(resource=resource)
+        return UnrecordedTracerProvider()
+    provider = TracerProvider(resource=Resource.create({"service.name": service_name}))
     if endpoint is not None:
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415 - slow to import
             OTLPSpanExporter,
