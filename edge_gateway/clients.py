@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -41,14 +40,19 @@ _deadline: ContextVar[float | None] = ContextVar("edge_deadline", default=None)
 _log = structlog.get_logger(__name__)
 
 
-@contextmanager
-def budget(seconds: float) -> Iterator[None]:
+class budget:  # noqa: N801 - used as the function that it is to its callers
     """All calls made inside share this time."""
-    token = _deadline.set(asyncio.get_running_loop().time() + seconds)
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
+
+    __slots__ = ("_seconds", "_token")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        self._token = _deadline.set(asyncio.get_running_loop().time() + self._seconds)
+
+    def __exit__(self, *_: object) -> None:
+        _deadline.reset(self._token)
 
 
 class Backends:

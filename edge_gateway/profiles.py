@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 
 from splits.chat.conversation.v1 import conversation_pb2 as conversation_pb
 from splits.chat.conversation.v1 import service_pb2 as conversation_rpc
@@ -35,7 +36,7 @@ class Profiles:
     async def sync(self, user: ActingUser) -> conversation_pb.Profile:
         """The profile as the chat has it. Raises ChatError: UNAVAILABLE when it could not be told, FORBIDDEN
         for a role that has no place in the chat."""
-        key = replace(user, session_id=None)
+        key = _profile_of(user)
         known = self._known.get(key)
         if known is not None and self._monotonic() - known[1] < _AGAIN_S:
             self._known.move_to_end(key)
@@ -61,3 +62,9 @@ class Profiles:
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
         return profile
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _profile_of(user: ActingUser) -> ActingUser:
+    """The same in each of a person's sessions."""
+    return replace(user, session_id=None)

@@ -82,8 +82,7 @@ class Front:
     def _note(self, route: str, method: str, status: int, seconds: float) -> None:
         if self._metrics is None:
             return
-        self._metrics.requests.labels(route, method, str(status)).inc()
-        self._metrics.request_seconds.labels(route).observe(seconds)
+        self._metrics.answered(route, method, status, seconds)
         log = _log.warning if status >= 500 else _log.debug
         log("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
 

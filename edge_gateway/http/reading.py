@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from edge_gateway import problems
@@ -26,17 +26,28 @@ async def read_body(request: web.BaseRequest, limit: int) -> bytes:
         return b""
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    body = bytearray()
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > limit:
-                    raise _too_large(limit)
+        if request.content.is_eof():  # it came with the head, as a short one does
+            body = request.content.read_nowait()
+        else:
+            body = await _read(request.content, limit)
     except TimeoutError:
         raise problems.failure(Reason.UNAVAILABLE, detail="The body did not arrive in time.") from None
     except (HttpProcessingError, web.RequestPayloadError):
         raise problems.invalid("", "framing", "is not framed as HTTP has it") from None
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
+
+
+async def _read(content: StreamReader, limit: int) -> bytes:
+    """What comes, until it ends or is more than `limit`."""
+    body = bytearray()
+    async with asyncio.timeout(BODY_TIMEOUT_S):
+        async for chunk in content.iter_any():
+            body += chunk
+            if len(body) > limit:
+                break
     return bytes(body)
 
 
@@ -48,6 +59,8 @@ def _too_large(limit: int) -> problems.ProblemError:
 
 def require_json(request: web.BaseRequest) -> None:
     """Raises ProblemError 415 unless the body is declared as JSON in UTF-8."""
+    if request.headers.get("Content-Type") == "application/json":
+        return  # as nearly everybody says it: nothing to parse
     charset = (request.charset or "utf-8").lower()
     if request.content_type != "application/json" or charset not in ("utf-8", "utf8"):
         raise problems.failure(Reason.UNSUPPORTED_MEDIA_TYPE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from urllib.parse import unquote
 
@@ -34,7 +34,8 @@ class Router(Generic[EndpointT]):
     """Templates such as `/v1/conversations/{id}`; a fixed segment goes before a variable one."""
 
     def __init__(self, routes: Iterable[tuple[str, str, EndpointT]]) -> None:
-        self._by_length: dict[int, list[tuple[str, list[str], dict[str, EndpointT]]]] = {}
+        self._shapes: dict[int, list[_Shape[EndpointT]]] = {}
+        """By number of segments; those with the fewest variable ones first."""
         templates: dict[str, dict[str, EndpointT]] = {}
         for method, template, endpoint in routes:
             methods = templates.setdefault(template, {})
@@ -45,28 +46,40 @@ class Router(Generic[EndpointT]):
             if "GET" in methods:
                 methods.setdefault("HEAD", methods["GET"])
             segments = template.split("/")
-            self._by_length.setdefault(len(segments), []).append((template, segments, methods))
+            names = {place: text[1:-1] for place, text in enumerate(segments) if text.startswith("{")}
+            shapes = self._shapes.setdefault(len(segments), [])
+            shape = next((each for each in shapes if each.places == tuple(names)), None)
+            if shape is None:
+                shapes.append(shape := _Shape(tuple(names)))
+            shape.templates.setdefault(shape.fixed(segments), (template, tuple(names.values()), methods))
 
     def find(self, method: str, raw_path: str) -> Found[EndpointT] | NoSuchMethod | None:
         """The endpoint for a percent-encoded path, or why there is none (None: no such path)."""
         given = raw_path.split("/")
-        for template, segments, methods in self._by_length.get(len(given), ()):
-            params = _match(segments, given)
-            if params is None:
+        for shape in self._shapes.get(len(given), ()):
+            found = shape.templates.get(shape.fixed(given))
+            if found is None or not all(given[place] for place in shape.places):
                 continue
+            template, names, methods = found
             if method not in methods:
                 return NoSuchMethod(template, tuple(sorted(methods)))
-            return Found(methods[method], template, params)
+            texts = (unquote(given[place], errors="surrogateescape") for place in shape.places)
+            return Found(methods[method], template, dict(zip(names, texts, strict=True)))
         return None
 
 
-def _match(segments: list[str], given: list[str]) -> dict[str, str] | None:
-    params = {}
-    for segment, text in zip(segments, given, strict=True):
-        if segment.startswith("{"):
-            if not text:
-                return None
-            params[segment[1:-1]] = unquote(text, errors="surrogateescape")
-        elif segment != text:
-            return None
-    return params
+@dataclass(frozen=True, slots=True)
+class _Shape(Generic[EndpointT]):
+    """Templates that are variable in the same places, by what is fixed in them: one look-up for all."""
+
+    places: tuple[int, ...]
+    templates: dict[tuple[str, ...], tuple[str, tuple[str, ...], dict[str, EndpointT]]] = field(
+        default_factory=dict
+    )
+
+    def fixed(self, segments: list[str]) -> tuple[str, ...]:
+        """The segments, empty where they are variable."""
+        found = segments.copy()
+        for place in self.places:
+            found[place] = ""
+        return tuple(found)
