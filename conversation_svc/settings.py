@@ -61,7 +61,7 @@ class ConversationSettings(ServiceSettings):
     """`smtp://[user:password@]host[:port]`, with STARTTLS where the server has it, or `smtps://...`."""
     smtp_timeout_seconds: float = Field(default=20.0, gt=0, le=60)
     """For each answer of that server."""
-    consumer_prefetch: int = Field(default=100, ge=1, le=1000)
+    consumer_prefetch: int = Field(default=250, ge=1, le=1000)
     """Events in one worker at once, and the most that one transaction takes."""
     consumed_keep_days: float = Field(default=14.0, gt=0)
     """How long it is remembered which events have been consumed."""

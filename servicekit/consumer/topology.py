@@ -33,7 +33,7 @@ class Subscription:
     routing_keys: tuple[str, ...]
     dropped_keys: tuple[str, ...] = ()
     """What it received once and receives no more; a process takes the bindings off when it begins."""
-    prefetch: int = 100
+    prefetch: int = 250
     """Messages in one process that are not acknowledged yet: the largest batch."""
     retry_seconds: tuple[float, ...] = (1.0, 10.0, 60.0)
     """How long a message that failed waits, time after time; the last one stays."""
