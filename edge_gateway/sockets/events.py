@@ -75,7 +75,7 @@ class Event:
         return orjson.dumps(frame)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: making a frozen one costs as much as all that is done with it
 class Published:
     """A durable event as it came from its channel."""
 

@@ -111,7 +111,7 @@ class Socket(asyncio.Protocol):
             self.close(Close.SLOW_CONSUMER)
             return
         self._put(frames)
-        self._metrics.frames_out.inc(number)
+        self._metrics.frames_out.add(number)
 
     def _put(self, frames: bytes) -> None:
         if self._head:

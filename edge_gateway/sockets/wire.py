@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 from enum import IntEnum
 
+_SHORT, _MEDIUM, _LONG = struct.Struct("!BB").pack, struct.Struct("!BBH").pack, struct.Struct("!BBQ").pack
 MAX_CONTROL = 125
 MAX_FRAGMENTS = 64
 """Of one message, empty ones too: thousands of tiny ones would cost far more than their bytes."""
@@ -27,13 +28,16 @@ class Opcode(IntEnum):
     PONG = 10
 
 
+_FINAL_TEXT = 0x80 | Opcode.TEXT
+
+
 class WireError(Exception):
     """The peer broke the protocol, or said more than it may at once."""
 
 
 def text_frame(payload: bytes) -> bytes:
     """One unfragmented text message."""
-    return _frame(0x80 | Opcode.TEXT, payload)
+    return _frame(_FINAL_TEXT, payload)
 
 
 def control_frame(opcode: Opcode, payload: bytes = b"") -> bytes:
@@ -54,10 +58,10 @@ def close_code(payload: bytes) -> int:
 def _frame(first: int, payload: bytes) -> bytes:
     size = len(payload)
     if size < 126:
-        return struct.pack("!BB", first, size) + payload
+        return _SHORT(first, size) + payload
     if size < 65536:
-        return struct.pack("!BBH", first, 126, size) + payload
-    return struct.pack("!BBQ", first, 127, size) + payload
+        return _MEDIUM(first, 126, size) + payload
+    return _LONG(first, 127, size) + payload
 
 
 class Reader:
