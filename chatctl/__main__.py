@@ -12,6 +12,8 @@ import orjson
 import typer
 from rich.console import Console
 
+from chatctl.announce import LONGEST_TEXT, Severity
+from chatctl.announce import announce as say_to_everybody
 from chatctl.person import NameOption, OrgOption, RoleOption, UserOption, describe, token_for
 from chatctl.rest import JsonObject, ProblemError
 from chatctl.running import NotRunningError, Running, load
@@ -139,6 +141,18 @@ def tail(
                 return
 
     _run(follow())
+
+
+@app.command()
+def announce(
+    text: Annotated[str, typer.Argument(help="What everybody is told.")],
+    severity: Annotated[Severity, typer.Option("--severity", help="How much it matters.")] = Severity.INFO,
+) -> None:
+    """Tell everybody who is connected now; who comes later is not told."""
+    if not 1 <= len(text.strip()) <= LONGEST_TEXT:
+        raise typer.BadParameter(f"An announcement has 1 to {LONGEST_TEXT} characters.")
+    edges = _run(say_to_everybody(_running(), text.strip(), severity))
+    typer.echo(f"said at {edges} {'edge' if edges == 1 else 'edges'}")
 
 
 @app.command()

@@ -79,6 +79,8 @@ def _gist(frame: JsonObject) -> str:
             return f"#{message['seq']} {message['senderId']}: {message['text']}"
         case "read.receipt":
             return f"{data['userId']} has read to #{data['lastReadSeq']}"
+        case "system.notice":
+            return f"{data['severity']}: {data['text']}"
         case "block.created" | "block.removed":
             return str(data["userId"])
         case str(kind) if kind.startswith("conversation."):

@@ -37,6 +37,7 @@ from edge_gateway.tokens.verifier import TokenVerifier
 from servicekit.clock import SystemClock
 from servicekit.grpc_client import ServiceClient
 from servicekit.identity import ActingUser, Signer
+from servicekit.realtime import EVERYBODY
 from servicekit.runner import StartError
 
 _log = structlog.get_logger(__name__)
@@ -68,7 +69,7 @@ class EdgeApp:
             return await joins.current(self._backends, user, conversations, messages)
 
         hydration = Hydration(look, self.metrics, clock, patience_s=settings.event_patience_ms / 1000)
-        self._hub = hub = Hub(hydration, self.metrics, clock)
+        self._hub = hub = Hub(hydration, self.metrics, clock, max_ephemeral=settings.ws_max_ephemeral_bytes)
         self._channels = self._subscriptions(hub)
         self._commands = RedisCommands(settings.redis_url)
         self._backends = backends = Backends(
@@ -152,6 +153,7 @@ class EdgeApp:
                 on_message=hub.dispatch,
                 on_gap=hub.start_over,
                 on_state=lambda connected: self.metrics.redis_connected.set(int(connected)),
+                always=[EVERYBODY],
             )
         except ValueError as error:
             raise StartError(f"REDIS_URL: {error}") from error
@@ -186,6 +188,7 @@ def limits(settings: EdgeSettings) -> Limits:
         close_timeout_s=settings.ws_close_timeout_ms / 1000,
         max_frame=settings.ws_max_frame_bytes,
         max_buffer=settings.ws_max_buffer_bytes,
+        max_ephemeral=settings.ws_max_ephemeral_bytes,
     )
 
 

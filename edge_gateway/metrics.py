@@ -74,6 +74,8 @@ class Metrics:
         )
         self.frames_out = Tally("edge_frames_out", "Frames written to sockets.")
         self.registry.register(self.frames_out)
+        self.frames_dropped = Tally("edge_frames_dropped", "Frames left out for readers who were behind.")
+        self.registry.register(self.frames_dropped)
         self.closes = Counter(
             "edge_sockets_closed",
             "Sockets closed by the edge, by close code.",

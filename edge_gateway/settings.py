@@ -96,6 +96,8 @@ class _Sockets(Settings):
     """Longest message from a client."""
     ws_max_buffer_bytes: int = Field(default=1024 * 1024, ge=1024)
     """Bytes waiting for one slow reader; with more it is closed (4003)."""
+    ws_max_ephemeral_bytes: int = Field(default=16 * 1024, ge=1024)
+    """Longest announcement; and with more bytes waiting, a reader is not told it (it may be left out)."""
     event_patience_ms: int = Field(default=8000, ge=100)
     """How long a user's events may wait for one whose data cannot be had; then their sockets close (1012)."""
     ws_close_timeout_ms: int = Field(default=5000, ge=10)

@@ -29,6 +29,11 @@ from servicekit.outbox.events import RealtimeEvent, Refused, SinkUnavailable, rf
 from servicekit.outbox.spans import publish_spans
 
 EVENT_VERSION = 1
+EVERYBODY = "all"
+"""The channel that every edge listens on: its payload is a finished frame without a cursor, for all sockets.
+
+Nothing keeps it: it is for who is there now, and may be left out for a reader that is behind.
+"""
 _SCRIPT = (Path(__file__).parent / "lua" / "publish.lua").read_bytes()
 _SHA = hashlib.sha1(_SCRIPT, usedforsecurity=False).hexdigest()
 _pack: Callable[[tuple[Any, ...]], bytes] = hiredis.pack_command

@@ -2,7 +2,7 @@
 
 A lost connection is a gap: what was published meanwhile is gone from here. After each reconnect `on_gap` is
 called once, before any new event, so that whoever relied on the channels starts over. Nothing is subscribed
-again.
+again but `always`.
 
 Redis' own protocol (RESP2) is spoken here, because a client library reads one message at a time through
 several coroutines; here a burst of events is parsed and handed on in one step.
@@ -14,7 +14,7 @@ import asyncio
 import random
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import hiredis
@@ -37,6 +37,7 @@ def _away() -> ChatError:
 class Channels:
     """Subscriptions over one connection; `on_message(channel, payload)` is called for each event in turn.
 
+    `always`: channels of every connection, confirmed before it counts as one.
     ValueError when `url` is none that redis-py would take.
     """
 
@@ -47,12 +48,14 @@ class Channels:
         on_message: Callable[[bytes, bytes], None],
         on_gap: Callable[[], None],
         on_state: Callable[[bool], None] = lambda _connected: None,
+        always: Sequence[str] = (),
     ) -> None:
         self._options: dict[str, Any] = dict(parse_url(url))
         self._tls = url.startswith("rediss:")
         self._on_message = on_message
         self._on_gap = on_gap
         self._on_state = on_state
+        self._always = [name.encode() for name in always]
         self._connection: _Connection | None = None
         self._had_one = False
 
@@ -78,7 +81,7 @@ class Channels:
         failures = 0
         while not stop.is_set():
             try:
-                connection = await _connect(self._options, self._tls, self._on_message)
+                connection = await _connect(self._options, self._tls, self._on_message, self._always)
             except (OSError, TimeoutError, hiredis.HiredisError, ChatError) as error:
                 failures += 1
                 _log.warning("redis_unreachable", error=type(error).__name__, failures=failures)
@@ -220,7 +223,7 @@ class _Connection(asyncio.Protocol):
 
 
 async def _connect(
-    options: dict[str, Any], tls: bool, on_message: Callable[[bytes, bytes], None]
+    options: dict[str, Any], tls: bool, on_message: Callable[[bytes, bytes], None], always: Sequence[bytes]
 ) -> _Connection:
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(_CONNECT_S):
@@ -240,6 +243,8 @@ async def _connect(
                 user = [options["username"].encode()] if options.get("username") else []
                 await connection.call(b"AUTH", *user, password.encode())
             await connection.call(b"PING")
+            for name in always:
+                await connection.subscribe(name)
         except BaseException:
             connection.close()
             raise

@@ -118,6 +118,17 @@ def published(payload: bytes) -> Published:
     return Published(cursor, frame)
 
 
+def announced(payload: bytes) -> bytes:
+    """What the channel for everybody carried: a finished frame. ValueError when it is none.
+
+    A cursor has no place in it: clients would come back with it.
+    """
+    frame = orjson.loads(payload)
+    if not isinstance(frame, dict) or not isinstance(frame.get("type"), str) or "cursor" in frame:
+        raise ValueError("not a frame for everybody")
+    return payload
+
+
 def stored(cursor: bytes, fields: Mapping[bytes, bytes]) -> Event:
     """An entry of a user's stream. ValueError when it is no event."""
     try:

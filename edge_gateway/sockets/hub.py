@@ -10,13 +10,17 @@ from typing import Protocol
 from edge_gateway.metrics import Metrics
 from edge_gateway.sockets import frames
 from edge_gateway.sockets.codes import Close
+from edge_gateway.sockets.everybody import Everybody
 from edge_gateway.sockets.feed import Feed
 from edge_gateway.sockets.hydration import Hydration
 from edge_gateway.sockets.session import Session
 from edge_gateway.sockets.socket import Socket
 from servicekit.clock import Clock
 from servicekit.errors import ChatError, Reason
+from servicekit.realtime import EVERYBODY
 from servicekit.realtime import channel as user_channel
+
+_EVERYBODY = EVERYBODY.encode()
 
 
 class Subscriber(Protocol):
@@ -33,12 +37,13 @@ class Subscriber(Protocol):
 class Hub:
     """Who is connected here."""
 
-    def __init__(self, hydration: Hydration, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, hydration: Hydration, metrics: Metrics, clock: Clock, *, max_ephemeral: int) -> None:
         self._hydration = hydration
         self._metrics = metrics
         self._clock = clock
         self._feeds: dict[bytes, Feed] = {}
         self._sockets: set[Socket] = set()
+        self._everybody = Everybody(self._sockets, metrics, max_bytes=max_ephemeral)
         self._all_gone = asyncio.Event()
         self._subscriber: Subscriber | None = None
         self.draining = False
@@ -88,6 +93,9 @@ class Hub:
 
     def dispatch(self, channel: bytes, payload: bytes) -> None:
         """An event came in."""
+        if channel == _EVERYBODY:
+            self._everybody.receive(payload)
+            return
         feed = self._feeds.get(channel)
         if feed is not None:
             feed.receive(payload)

@@ -127,7 +127,7 @@ class Session:
             socket.write(first)
             self._catching_up = asyncio.create_task(self._catch_up(socket, missed, end))
         else:
-            socket.write(first + self._live(end), number=2)
+            socket.write(first + self._live(socket, end), number=2)
         self._watch_expiry()
 
     def hold(self, number: int, event: Event) -> None:
@@ -151,7 +151,7 @@ class Session:
                 # What came between the subscription and the read of the stream is in both.
                 waiting, self._held = _new(self._held, ids), []
                 if not waiting:
-                    socket.write(self._live(end))
+                    socket.write(self._live(socket, end))
                     return
                 end = waiting[-1].cursor
             batch = list(islice(waiting, size))
@@ -168,9 +168,10 @@ class Session:
                     break  # what the reader is not ready for is looked up again, not kept
             await socket.drained()
 
-    def _live(self, end: str | None) -> bytes:
+    def _live(self, socket: Socket, end: str | None) -> bytes:
         """It is live from here on: the frame that says so."""
         self._held = None
+        socket.live = True
         return wire.text_frame(frames.event(frames.CAUGHT_UP, {}, now=self._clock.now(), cursor=end))
 
     def say(self, payload: bytes) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +34,8 @@ class Limits:
     close_timeout_s: float
     max_frame: int
     max_buffer: int
+    max_ephemeral: int
+    """With more bytes waiting, a reader is not told what may be left out."""
 
 
 class Listener(Protocol):
@@ -71,6 +73,7 @@ class Socket(asyncio.Protocol):
         "_transport",
         "_writable",
         "closing",
+        "live",
     )
 
     def __init__(
@@ -97,6 +100,8 @@ class Socket(asyncio.Protocol):
         self._full = False
         self._writable: asyncio.Future[None] | None = None
         self.closing = False
+        self.live = False
+        """Whether it is told what is said to everybody: not before it has caught up."""
         self._pings = pings
         # Spread, so that sockets which connected together are not pinged together for ever.
         self._ping = pings.add(limits.ping_s * random.uniform(0.5, 1.0), self)  # noqa: S311
@@ -222,8 +227,28 @@ class Socket(asyncio.Protocol):
     def _stop(self) -> None:
         if not self.closing:
             self.closing = True
+            self.live = False
             self._pings.remove(self._ping, self)
             self._listener.on_closing()
+
+
+def write_ephemeral(sockets: Iterable[Socket], frames: bytes) -> tuple[int, int]:
+    """Writes frames that may be left out to all who are live. Returns to how many sockets, and how many
+    were passed over because their readers are behind.
+
+    One loop for all of them: a call for each costs more than everything else here but the write itself.
+    """
+    told = passed_over = 0
+    for each in sockets:
+        transport = each._transport
+        if not each.live or transport.is_closing():
+            continue
+        if transport.get_write_buffer_size() > each._limits.max_ephemeral:
+            passed_over += 1
+        else:
+            transport.write(frames)
+            told += 1
+    return told, passed_over
 
 
 def _bound(transport: asyncio.Transport) -> None:

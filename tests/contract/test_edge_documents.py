@@ -10,6 +10,7 @@ import orjson
 import pytest
 from openapi_spec_validator import validate
 
+from chatctl import announce
 from conversation_svc import events as conversation_events
 from edge_gateway import app, problems
 from edge_gateway.routes import documents
@@ -45,6 +46,7 @@ def test_every_frame_is_in_asyncapi_and_nothing_else_is() -> None:
         re.findall(r'"((?:message|conversation|read|block)\.[a-z]+)"', _source(conversation_events))
     )
     published |= set(conversation_events.BLOCK_EVENTS)
+    published.add(announce.NOTICE)
     assert published >= events.JOINED_TYPES
     assert contract.frame_types("tell") == frames.OWN_TYPES | published
     assert contract.frame_types("listen") == frames.CLIENT_TYPES

@@ -19,6 +19,7 @@ import jwt
 import pytest
 
 from deploy.local.system import System
+from tests.support import contract
 from tests.support.system import bring_back
 
 LIMIT_S = 120.0
@@ -126,6 +127,24 @@ async def test_a_request_a_reply_and_a_conversation(chatctl: Chatctl, state: Pat
     assert json.loads(again.out) == json.loads(reply.out)
 
 
+async def test_an_announcement_reaches_who_is_there(chatctl: Chatctl, state: Path) -> None:
+    following = await spawn(
+        "tail", "--user", stranger("ada"), "--role", "recruiter", "--json", state_dir=state
+    )
+    assert following.stdout is not None
+    await next_frame(following.stdout, "system.caught_up")
+
+    said = await chatctl("announce", "Back in five minutes.", "--severity", "warning")
+
+    assert (said.code, said.err) == (OK, "")
+    assert said.out.startswith("said at ")
+    notice = await next_frame(following.stdout, "system.notice")
+    contract.check_frame(notice)
+    assert (notice["data"]["severity"], notice["data"]["text"]) == ("warning", "Back in five minutes.")
+    following.send_signal(signal.SIGINT)
+    assert await asyncio.wait_for(following.wait(), LIMIT_S) == 128 + signal.SIGINT
+
+
 async def test_gates_repush_pushes_the_rights_of_every_conversation(chatctl: Chatctl, system: System) -> None:
     ada, ben = stranger("ada"), stranger("ben")
     assert (await chatctl("tail", "--user", ben, "--role", "candidate", "--count", "1")).code == OK
@@ -170,11 +189,13 @@ async def test_doctor_names_the_part_that_is_gone(chatctl: Chatctl, system: Syst
     assert not any(secret in result.out + result.err for secret in secrets_of(system))
 
 
-@pytest.mark.parametrize("command", [("token",), ("tail",), ("send", "hi", "--to", "ben"), ("doctor",)])
+@pytest.mark.parametrize(
+    "command", [("token",), ("tail",), ("send", "hi", "--to", "ben"), ("announce", "hi"), ("doctor",)]
+)
 async def test_without_a_running_system_every_command_says_so(
     chatctl: Chatctl, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
-    who = () if command == ("doctor",) else ("--user", "ada", "--role", "recruiter")
+    who = () if command[0] in ("announce", "doctor") else ("--user", "ada", "--role", "recruiter")
     result = await chatctl(*command, *who, state_dir=tmp_path / "nothing")
     assert (result.code, result.out) == (NOT_RUNNING, "")
     assert "make run" in result.err
@@ -197,6 +218,7 @@ async def test_a_system_that_is_gone_is_told_in_one_line(
     [
         (("token", "--user", "ada"), "--role is needed"),
         (("token", "--user", "ada", "--role", "emperor"), "--role is one of"),
+        (("announce", " "), "1 to 2000 characters"),
         (("send", "hi", "--user", "maya.lindqvist"), "either --to or --conversation"),
         (("token",), "--user"),
     ],
