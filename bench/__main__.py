@@ -9,7 +9,7 @@ import argparse
 import sys
 from typing import Any
 
-from bench import handshakes, idle, machine, pages, results, sends, storm
+from bench import fanout, handshakes, idle, machine, pages, results, sends, storm
 from bench.figures import TOLERANCE, Figure, regressions
 from bench.scenario import Scenario
 from bench.world import running
@@ -18,7 +18,14 @@ from deploy.local.signals import Signals, run_to_exit_code
 SCENARIOS: dict[str, Scenario] = {
     each.name: each
     # Pages last: they leave ten million messages behind.
-    for each in (sends.SCENARIO, handshakes.SCENARIO, idle.SCENARIO, storm.SCENARIO, pages.SCENARIO)
+    for each in (
+        sends.SCENARIO,
+        fanout.SCENARIO,
+        handshakes.SCENARIO,
+        idle.SCENARIO,
+        storm.SCENARIO,
+        pages.SCENARIO,
+    )
 }
 
 

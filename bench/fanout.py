@@ -1,0 +1,68 @@
+"""Frames to many open sockets of one edge: a notice to everybody, and durable events to two people each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.figures import Figure
+from bench.scenario import Row, Scenario
+from bench.world import Cost, World, load
+from deploy.local.packages import Say
+
+FEW, MANY = 1000, 5000
+EVEN_FRAMES = 60_000
+"""Notices' frames a second at an even load, whatever the number of sockets."""
+EVEN_MESSAGES = 1500
+"""Durable messages a second at an even load; each is two frames."""
+_KINDS = {"everybody": "a notice to everybody", "pairs": "durable, to two each"}
+
+
+async def measure(world: World, say: Say, *, short: bool) -> list[Row]:
+    """A row a phase: each kind at an even load, then as much as goes with some messages in flight."""
+    few, many = (FEW // 10, MANY // 10) if short else (FEW, MANY)
+    measure_s = 2.0 if short else 5.0
+    tokens = world.tokens("listener", many)
+    phases: list[Row] = []
+    for sockets in (few, many):
+        phases.append({"kind": "everybody", "sockets": sockets, "rate": EVEN_FRAMES / sockets})
+        phases.append({"kind": "everybody", "sockets": sockets, "window": 4})
+    phases.append({"kind": "pairs", "sockets": many, "rate": EVEN_MESSAGES})
+    phases.append({"kind": "pairs", "sockets": many, "window": 64})
+    configuration = {
+        "edge_url": world.system.edge_url,
+        "redis_url": world.redis_url,
+        "people": [[f"listener-{number}", token] for number, token in enumerate(tokens)],
+        "phases": [{**phase, "warm_s": 1.0, "measure_s": measure_s} for phase in phases],
+    }
+    rows: list[Row] = []
+    async with load("fanout", configuration) as program:
+        for phase in phases:
+            await program.event("opened", within_s=300)
+            await program.event("measuring", within_s=30)
+            cost = Cost(world.roots())
+            program.go_on()
+            told = await program.event("measured", within_s=measure_s + 30)
+            rows.append({**phase, **told, "cpu_us": cost.per(told["frames"])})
+            program.go_on()
+            say(f"fanout: {rows[-1]}")
+        await program.event("done", within_s=60)
+    return rows
+
+
+def figures(rows: Sequence[Row]) -> list[Figure]:
+    """Costs, delays and rates; a frame is one that has arrived at one socket."""
+    found = []
+    for row in rows:
+        load = "even load" if "rate" in row else f"{row['window']} in flight"
+        name = f"fan-out, {_KINDS[row['kind']]}, {row['sockets']} sockets, {load}"
+        costs = (Figure(f"{name}: CPU a frame, {process}", us, "us") for process, us in row["cpu_us"].items())
+        found += [
+            Figure(f"{name}: frames", row["frames_per_s"], "/s"),
+            Figure(f"{name}: from publish to arrival, p50", row["delay_ms"][0], "ms"),
+            Figure(f"{name}: from publish to arrival, p99", row["delay_ms"][1], "ms"),
+            *costs,
+        ]
+    return found
+
+
+SCENARIO = Scenario("fanout", "frames to many open sockets of one edge", measure, figures)
