@@ -11,6 +11,8 @@ from bench.world import Cost, World
 from deploy.local.packages import Say
 
 AT_ONCE = 64
+_AT_LEAST_PER_S = 1500
+"""Handshakes that one edge has to do in a second, were it alone on a core: of its own CPU each."""
 
 
 async def measure(world: World, say: Say, *, short: bool) -> list[Row]:
@@ -41,6 +43,12 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
             Figure(f"{name}: from connecting to caught up, p99", row["handshake_ms"][1], "ms"),
             Figure(f"{name}: CPU each, all processes", row["total_us"], "us"),
             *(Figure(f"{name}: CPU each, {process}", us, "us") for process, us in row["cpu_us"].items()),
+            Figure(
+                f"{name}: one edge on a core of its own",
+                round(1e6 / row["cpu_us"]["edge_gateway"]),
+                "/s",
+                at_least=_AT_LEAST_PER_S,
+            ),
         ]
     return found
 
