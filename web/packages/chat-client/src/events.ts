@@ -5,7 +5,7 @@ import { type Change, created, withChange, withEvent, withReceipt } from './entr
 import type { Totals } from './folders.js';
 import type { Outbox } from './outbox.js';
 import type { Status } from './state.js';
-import type { ConversationChange, Frame, Message, Receipt } from './types.js';
+import type { ConversationChange, Frame, Message, Notice, Receipt } from './types.js';
 
 const REMEMBERED = 2_000;
 
@@ -62,6 +62,7 @@ export class Events {
       }
       default:
         if (type.startsWith('conversation.')) this.#conversationChanged(type, data as ConversationChange);
+        else if (type === 'system.notice') status.emit('notice', data as Notice);
     }
   }
 

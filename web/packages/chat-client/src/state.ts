@@ -2,7 +2,7 @@
 
 import type { Outgoing } from './outbox.js';
 import { Listeners, Value } from './store.js';
-import type { Conversation, Frame, Message, Receipt } from './types.js';
+import type { Conversation, Frame, Message, Notice, Receipt } from './types.js';
 
 /**
  * `connecting` at first · `reconnecting` after a loss · `resumed`: what was missed is coming · `resync`: what was
@@ -51,6 +51,8 @@ export interface ChatEvents {
   resumed: { missed: number };
   resync: { reason: string };
   authRequired: Record<string, never>;
+  /** What those who run the chat say to everybody, or to this person. */
+  notice: Notice;
   /** Each frame of the server, as it came. */
   frame: Frame;
 }

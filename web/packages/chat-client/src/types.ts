@@ -189,6 +189,13 @@ export interface Welcome {
 }
 
 /** Any frame of the server; `data` is as `type` says. */
+export interface Notice {
+  noticeId: string;
+  code: string;
+  severity: 'info' | 'warning' | 'critical';
+  text: string;
+}
+
 export interface Frame {
   type: string;
   eventId?: string;

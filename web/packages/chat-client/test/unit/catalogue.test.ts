@@ -25,6 +25,8 @@ const WALKED = [
   'block.removed',
 ];
 const OF_THE_CONNECTION = ['system.welcome', 'system.caught_up', 'system.goaway', 'ack', 'error'];
+/** What is said to the person and changes nothing else. */
+const SAID = ['system.notice'];
 
 test('every frame of the contract is one that this client knows', () => {
   const path = fileURLToPath(new URL('../../../../../edge_gateway/asyncapi.yaml', import.meta.url));
@@ -33,7 +35,7 @@ test('every frame of the contract is one that this client knows', () => {
     (each) => each[1],
   );
   const told = names.filter((each) => !each?.startsWith('client.'));
-  expect(told.sort()).toEqual([...WALKED, ...OF_THE_CONNECTION].sort());
+  expect(told.sort()).toEqual([...WALKED, ...OF_THE_CONNECTION, ...SAID].sort());
 });
 
 test('an erased message goes from the thread, and its conversation is read again', async () => {
@@ -86,4 +88,17 @@ test('a drain is left when the service says', async () => {
   expect(server.opened).toHaveLength(1);
   await pass(200);
   expect(server.opened).toHaveLength(2);
+});
+
+test('a notice is told to the page, once, and moves no cursor', async () => {
+  const server = new FakeChat();
+  const ada = clientOf(server, 'ada');
+  const heard: unknown[] = [];
+  ada.on('notice', (notice) => heard.push(notice));
+  await live(ada);
+  const data = { noticeId: 'n', code: 'announcement', severity: 'info', text: 'Back at noon.' };
+  const socket = server.opened[0] as FakeSocket;
+  socket.tell({ type: 'system.notice', eventId: 'e', data });
+  socket.tell({ type: 'system.notice', eventId: 'e', data });
+  expect(heard).toEqual([data]);
 });
