@@ -51,13 +51,21 @@ class Wheel:
         self._timer = loop.call_later(self._tick_s, self._turn, loop, context=Context())
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = None
+        # First: so it turns on whatever happens here, and `add` does not take it for one that rested.
+        self._wait(loop)
         reached = int(loop.time() / self._tick_s)
         due = [slot for slot in range(self._turned + 1, reached + 1) if slot in self._slots]
         self._turned = reached
         for slot in due:
             for timed in tuple(self._slots.get(slot, ())):
-                timed.on_time()
+                self._call(loop, timed)
             self._slots.pop(slot, None)
-        if self._slots and self._timer is None:
-            self._wait(loop)
+        if not self._slots and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _call(self, loop: asyncio.AbstractEventLoop, timed: Timed) -> None:
+        try:
+            timed.on_time()
+        except Exception as error:  # noqa: BLE001 - one's fault is not to be that of all in the slot
+            loop.call_exception_handler({"message": "A timed call failed.", "exception": error})

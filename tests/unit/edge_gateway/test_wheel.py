@@ -78,3 +78,37 @@ async def test_who_is_called_may_add_itself_again_and_remove_others() -> None:
     wheel.add(0.0, again)
     await rung(again, 3)
     assert other.rang == []
+
+
+async def test_who_is_slow_when_it_is_called_makes_nobody_else_forgotten() -> None:
+    wheel, loop = Wheel(0.01), asyncio.get_running_loop()
+    other = Bell()
+
+    class Slow(Bell):
+        def on_time(self) -> None:
+            super().on_time()
+            time.sleep(0.05)
+            loop.call_later(0, lambda: None)  # lets uvloop look at its clock, as closing a socket does
+            wheel.add(0.0, self)
+
+    slow = Slow()
+    wheel.add(0.0, slow)
+    wheel.add(0.02, other)
+    await rung(slow, 2)
+    assert other.rang, "its slot was passed over"
+
+
+async def test_a_fault_of_one_who_is_called_does_not_stop_the_others() -> None:
+    wheel, loop, faults = Wheel(0.01), asyncio.get_running_loop(), []
+    loop.set_exception_handler(lambda _loop, context: faults.append(context["exception"]))
+
+    class Faulty:
+        def on_time(self) -> None:
+            raise ValueError
+
+    other = Bell()
+    wheel.add(0.0, Faulty())
+    wheel.add(0.0, Faulty())
+    wheel.add(0.05, other)
+    await rung(other)
+    assert faults
