@@ -39,6 +39,8 @@ class Batches(Generic[QuestionT, AnswerT]):
         self._waiting: deque[tuple[QuestionT, asyncio.Future[AnswerT]]] = deque()
         self._timer: asyncio.Handle | None = None
         """Begins the next batch."""
+        self._at_once = False
+        """Whether it does so in the next turn of the loop."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def ask(self, question: QuestionT) -> AnswerT:
@@ -49,12 +51,19 @@ class Batches(Generic[QuestionT, AnswerT]):
         self._begin_soon(loop)
         return await answer
 
-    def _begin_soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self._waiting or self._timer is not None:
+    def _begin_soon(self, loop: asyncio.AbstractEventLoop, *, answered: bool = False) -> None:
+        """`answered`: one batch has just been, so what has gathered meanwhile goes."""
+        if not self._waiting or self._under_way >= _UNDER_WAY:
             return
-        if not self._under_way or (self._under_way < _UNDER_WAY and len(self._waiting) >= self._most):
+        at_once = answered or not self._under_way or len(self._waiting) >= self._most
+        if self._timer is not None:
+            if self._at_once or not at_once:
+                return
+            self._timer.cancel()
+        self._at_once = at_once
+        if at_once:
             self._timer = loop.call_soon(self._begin, loop, context=Context())
-        elif self._under_way < _UNDER_WAY:
+        else:
             self._timer = loop.call_later(_PATIENCE_S, self._begin, loop, context=Context())
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -86,7 +95,4 @@ class Batches(Generic[QuestionT, AnswerT]):
             for _, waiting in batch:
                 waiting.cancel()  # of those that are not done: only when the loop ends
             self._under_way -= 1
-            if self._timer is not None:
-                self._timer.cancel()  # nobody need be patient any longer
-                self._timer = None
-            self._begin_soon(asyncio.get_running_loop())
+            self._begin_soon(asyncio.get_running_loop(), answered=True)

@@ -103,3 +103,41 @@ async def test_who_has_gone_before_the_batch_began_is_left_out() -> None:
     assert double.seen == [[1], [3]]
     with pytest.raises(asyncio.CancelledError):
         await second
+
+
+async def test_a_batch_that_fills_up_while_it_gathers_goes_at_once() -> None:
+    double = Doubling()
+    batches = Batches(double, most=2)
+    asked = []
+    for number in (1, 2, 3):
+        asked.append(asyncio.create_task(batches.ask(number)))
+        await turns()
+    assert double.seen == [[1], [2, 3]]
+    double.go_on.set()
+    await asyncio.gather(*asked)
+
+
+async def test_what_gathered_goes_once_any_batch_is_answered() -> None:
+    seen: list[list[int]] = []
+    let = {number: asyncio.Event() for number in (1, 2, 3, 4)}
+
+    async def answer(numbers: Sequence[int]) -> Sequence[int]:
+        seen.append(list(numbers))
+        for number in numbers:
+            await let[number].wait()
+        return numbers
+
+    batches = Batches(answer, most=2)
+    asked = []
+    for number in (1, 2, 3):  # the first hangs, the next is full
+        asked.append(asyncio.create_task(batches.ask(number)))
+        await turns()
+    asked.append(asyncio.create_task(batches.ask(4)))
+    await turns()
+    let[2].set()
+    let[3].set()
+    await turns()
+    assert seen == [[1], [2, 3], [4]]
+    for each in let.values():
+        each.set()
+    await asyncio.gather(*asked)
