@@ -11,7 +11,6 @@ The frame is encoded once an event; see `lua/publish.lua` for what makes the two
 
 import asyncio
 import hashlib
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -160,7 +159,7 @@ class RealtimePublisher:
             await connection.send_packed_command(b"".join(calls))  # connects when it is new
             for call in calls:
                 try:
-                    await connection.read_response(timeout=math.inf)
+                    await connection.read_response()  # a timeout of its own would turn ETIMEDOUT into None
                 except NoScriptError:
                     waiting.append(call)
                 except ResponseError as error:

@@ -22,8 +22,10 @@ elseif type(cursor) == 'table' then
     return cursor
 end
 -- Old entries go, and the key lives on, once in a hundredth of the age: each time would be a quarter of the
--- script's cost. A stream that is new has no time to live, and gets it here.
-if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[4]) * 1000 - tonumber(ARGV[3]) / 100 then
+-- script's cost. A stream that is new has no time to live, and gets it here; one that was given more than is
+-- the setting now, less.
+local left, whole = redis.call('PTTL', KEYS[1]), tonumber(ARGV[4]) * 1000
+if left < whole - tonumber(ARGV[3]) / 100 or left > whole then
     -- The id is Redis' own clock, so the age needs no agreement with any other.
     local oldest = tonumber(string.match(cursor, '^%d+')) - tonumber(ARGV[3])
     redis.call('XTRIM', KEYS[1], 'MINID', string.format('%.0f', oldest))

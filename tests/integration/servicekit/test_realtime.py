@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 import time
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -101,6 +102,17 @@ async def test_a_stream_is_bounded_in_age_and_goes_when_nothing_comes(
     await publisher.close()
 
 
+async def test_a_shorter_age_holds_for_streams_that_there_are_already(
+    redis_url: str, redis_client: redis.Redis, user: str
+) -> None:
+    before, after = RealtimePublisher(redis_url), RealtimePublisher(redis_url, max_age_s=60)
+    await before.publish([realtime_event(user)])
+    await after.publish([realtime_event(user)])
+    assert await redis_client.ttl(stream_key(user)) <= 60 + 86_400
+    await before.close()
+    await after.close()
+
+
 async def test_a_stream_that_nothing_would_end_is_given_its_time(
     redis_url: str, redis_client: redis.Redis, user: str
 ) -> None:
@@ -177,6 +189,23 @@ async def test_a_redis_that_hangs_is_away_after_the_timeout(redis_url: str, user
         await proxy.heal()
         assert await publisher.publish([realtime_event(user)]) == {}
         await publisher.close()
+
+
+async def test_an_answer_that_the_network_lost_is_no_answer(
+    redis_url: str, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def end(_: int) -> bytes:
+        # As the kernel ends a connection whose other end went without a word.
+        raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+
+    publisher = RealtimePublisher(redis_url)
+    await publisher.publish([realtime_event(user)])
+    (connection,) = publisher._idle
+    monkeypatch.setattr(cast(Any, connection)._reader, "read", end)
+    with pytest.raises(SinkUnavailable):
+        await publisher.publish([realtime_event(user)])
+    await publisher.publish([realtime_event(user)])
+    await publisher.close()
 
 
 async def test_only_the_event_is_refused_that_cannot_be_published(
