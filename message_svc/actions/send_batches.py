@@ -162,26 +162,23 @@ class SendBatches:
         self._start_soon()
 
     async def _run(self, batch: Sequence[_Send]) -> None:
-        try:
-            outcomes = await self._stored(batch)
-        except asyncpg.LockNotAvailableError:
-            outcomes = await self._stored_apart(batch)
+        outcomes = await self._stored(batch) or await self._stored_apart(batch)
         for send, outcome in zip(batch, outcomes, strict=True):
             send.call.settle(send.place, outcome)
 
     async def _stored(self, batch: Sequence[_Send]) -> Sequence[Outcome]:
-        """Raises LockNotAvailableError when there is more than one conversation: it is the fault of one."""
+        """None at all when one of several conversations is at fault: nobody can tell which."""
         try:
             return await self._store([send.new for send in batch])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was, each caller is told
             first = batch[0].new.conversation_id
             alone = all(send.new.conversation_id == first for send in batch)
-            if isinstance(error, asyncpg.LockNotAvailableError) and not alone:
-                raise
+            if _is_of_one_conversation(error) and not alone:
+                return []
             return [Lost(error)] * len(batch)
 
     async def _stored_apart(self, batch: Sequence[_Send]) -> Sequence[Outcome]:
-        """Each conversation for itself: only those fail whose gates somebody holds for too long."""
+        """Each conversation for itself: only those fail whose gates are held too long or cannot be read."""
         apart: dict[UUID, list[_Send]] = {}
         for send in batch:
             apart.setdefault(send.new.conversation_id, []).append(send)
@@ -196,3 +193,7 @@ class SendBatches:
         for task, batch in self._running.items():
             if all(send.abandoned for send in batch):
                 task.cancel()
+
+
+def _is_of_one_conversation(error: Exception) -> bool:
+    return isinstance(error, asyncpg.LockNotAvailableError) or as_unavailable(error) is None

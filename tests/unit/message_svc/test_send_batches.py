@@ -249,6 +249,22 @@ async def test_a_gate_that_is_held_for_too_long_fails_its_own_conversation_alone
     assert isinstance(outcomes[1], Lost)
 
 
+async def test_what_cannot_be_read_of_one_conversation_fails_it_alone() -> None:
+    store = Storing()
+    batches = batches_of(store)
+    broken, sound = sending(batches, new(uuid4(), "broken")), sending(batches, new(uuid4(), "sound"))
+    await settled()
+    assert store.batches == [["broken", "sound"]]
+
+    await store.end(0, KeyError("a gate's state"))
+    await store.end(1, KeyError("a gate's state"))
+    await store.end(2)
+
+    with pytest.raises(KeyError):
+        await broken
+    assert await sound == [Refused.UNDELIVERABLE]
+
+
 async def test_a_batch_is_a_part_of_its_first_call() -> None:
     store = Storing()
     batches = batches_of(store, in_flight=1)
