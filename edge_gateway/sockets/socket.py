@@ -139,8 +139,7 @@ class Socket(asyncio.Protocol):
         if not self.closing:
             self._metrics.closes.labels(code=str(code.value)).inc()
             self._shut(wire.close_frame(code, code.name.lower()))
-            loop = asyncio.get_running_loop()
-            self._cut = loop.call_later(self._limits.close_timeout_s, self._transport.abort)
+            self._cut_in_time()
 
     def pause(self, paused: bool) -> None:
         """Stops or resumes reading from the peer."""
@@ -180,6 +179,11 @@ class Socket(asyncio.Protocol):
             if self._transport.can_write_eof() and not self._transport.is_closing():
                 self._transport.write_eof()
 
+    def eof_received(self) -> None:
+        """The peer says no more; the transport closes itself once what waits is read."""
+        self._stop()
+        self._cut_in_time()
+
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The connection is gone."""
         self._stop()
@@ -195,6 +199,7 @@ class Socket(asyncio.Protocol):
                 # Codes that may not stand in a frame are answered by a plain "normal".
                 echoed = code if 3000 <= code < 5000 or code in (1000, 1001) else Close.NORMAL
                 self._shut(wire.close_frame(echoed))
+                self._cut_in_time()
             self._transport.close()
         elif self.closing:
             return
@@ -223,6 +228,12 @@ class Socket(asyncio.Protocol):
         self.pause(False)
         if not self._transport.is_closing():
             self._put(frame)
+
+    def _cut_in_time(self) -> None:
+        """A transport that closes waits for its reader, who may never read."""
+        if self._cut is None:
+            loop = asyncio.get_running_loop()
+            self._cut = loop.call_later(self._limits.close_timeout_s, self._transport.abort)
 
     def _stop(self) -> None:
         if not self.closing:

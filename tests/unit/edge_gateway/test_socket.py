@@ -1,0 +1,60 @@
+"""A socket whose peer goes without reading what waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from edge_gateway.metrics import Metrics
+from edge_gateway.sockets.socket import Limits, Socket
+from edge_gateway.sockets.wheel import Wheel
+
+_CLOSE = bytes((0x88, 0x80, 0, 0, 0, 0))
+"""A client's frame."""
+_WAITING = 8 * 1024 * 1024
+"""Bytes: more than the kernel takes."""
+
+
+class Nobody:
+    """Counts how often it hears of the end."""
+
+    def __init__(self) -> None:
+        self.ended = 0
+
+    def on_text(self, payload: bytes) -> None: ...
+
+    def on_control(self) -> bool:
+        return False
+
+    def on_closing(self) -> None:
+        self.ended += 1
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+async def test_a_peer_that_goes_and_does_not_read_is_cut_off_in_time(says_so: bool) -> None:
+    loop, gone, nobody = asyncio.get_running_loop(), asyncio.Event(), Nobody()
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as peer:
+        peer.connect(server.getsockname())
+        accepted, _ = server.accept()
+        transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, accepted)
+        limits = Limits(
+            ping_s=60, close_timeout_s=0.2, max_frame=1024, max_buffer=2 * _WAITING, max_ephemeral=1024
+        )
+        Socket(
+            transport,
+            nobody,
+            limits,
+            Metrics(),
+            head=b"",
+            pings=Wheel(60),
+            on_gone=lambda _socket: gone.set(),
+        ).write(bytes(_WAITING))
+        if says_so:
+            peer.sendall(_CLOSE)
+        else:
+            peer.shutdown(socket.SHUT_WR)
+        async with asyncio.timeout(10):
+            await gone.wait()
+    assert nobody.ended == 1
