@@ -237,7 +237,8 @@ class Session:
         try:
             while self._inbox:
                 await self._handle(self, self._inbox.popleft())
-                if len(self._inbox) <= _INBOX_LOW and self._socket is not None and not self._socket.closing:
+                # None: it closed meanwhile.
+                if self._inbox is not None and len(self._inbox) <= _INBOX_LOW and self._socket is not None:
                     self._socket.pause(False)
         finally:
             self._worker = None
