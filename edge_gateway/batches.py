@@ -84,7 +84,8 @@ class Batches(Generic[QuestionT, AnswerT]):
     async def _run(self, batch: Sequence[tuple[QuestionT, asyncio.Future[AnswerT]]]) -> None:
         try:
             answers = await self._answer_all([question for question, _ in batch])
-            for (_, waiting), answer in zip(batch, answers, strict=True):
+            # All or none: of too few or too many it cannot be known whose they are.
+            for (_, waiting), answer in list(zip(batch, answers, strict=True)):
                 if not waiting.done():
                     waiting.set_result(answer)
         except Exception as error:  # noqa: BLE001 - told to those who asked

@@ -141,3 +141,13 @@ async def test_what_gathered_goes_once_any_batch_is_answered() -> None:
     for each in let.values():
         each.set()
     await asyncio.gather(*asked)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+async def test_answers_that_cannot_be_told_apart_are_nobodys(number: int) -> None:
+    async def answer(numbers: Sequence[int]) -> Sequence[int]:
+        return [7] * number
+
+    batches = Batches(answer, most=64)
+    answers = await asyncio.gather(batches.ask(1), batches.ask(2), return_exceptions=True)
+    assert [type(each) for each in answers] == [ValueError, ValueError]
