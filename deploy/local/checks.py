@@ -70,6 +70,10 @@ CHECKS = (
     _suite("integration", 12),
     _suite("races", 15),
     _suite("faults", 15),
+    # Only whether every message arrives: what it costs, a machine at other work cannot tell.
+    Check(
+        "bench", 10, (_tool("python", "-m", "bench", "--short", "sends", "fanout", "handshakes", "pages"),)
+    ),
     _suite("e2e", 12),
     _suite("browser", 8, browser=True),
 )
