@@ -40,10 +40,10 @@ def _effects(history: History, truth: Truth, jobs: Jobs) -> Iterator[Violation]:
 def _mails(history: History, truth: Truth, jobs: Jobs) -> Iterator[Violation]:
     """Of each conversation one, and one more each time that it was read meanwhile.
 
-    Who mutes or archives may have been looked after just then and is not counted among those without one.
+    Who mutes, archives or blocks may have been looked after just then and is not counted among those without.
     """
     reads = Counter((action.wanted["conversation"], action.user) for action in history.of("read"))
-    flagged = {(action.wanted["conversation"], action.user) for action in history.of("flag")}
+    busy = {(action.wanted["conversation"], action.user) for action in history.of("flag", "block")}
     got = Counter((mail.conversation, mail.user) for mail in jobs.mails)
     for key, times in got.items():
         if times > 1 + reads[key]:
@@ -53,7 +53,7 @@ def _mails(history: History, truth: Truth, jobs: Jobs) -> Iterator[Violation]:
             yield Violation("I7", Column.DOUBLED, f"the mail {mail} went out {times} times")
     for row in truth.members:
         key = (row.conversation, row.user)
-        wanted = row.unread and row.folder in {"inbox", "requests"} and key not in flagged
+        wanted = row.unread and row.folder in {"inbox", "requests"} and key not in busy
         if wanted and not got[key]:
             text = f"no mail to {row.user} about {row.conversation}: {row}"
             yield Violation("I7", Column.LOST, text, backlog=True)

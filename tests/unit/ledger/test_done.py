@@ -86,6 +86,15 @@ def test_a_mail_that_went_out_twice_or_not_at_all_is_told() -> None:
         assert story.found() == {"I7"}, mails
 
 
+def test_who_was_busy_with_a_block_or_a_flag_may_be_without_a_mail() -> None:
+    for op, facts in (("block", {"whom": ADA}), ("flag", {"muted": False})):
+        story = done_story()
+        change_jobs(story).mails.clear()
+        assert story.found() == {"I7"}
+        story.act(op, BOB, 204, {}, conversation=TALK, **facts)
+        assert "no mail" not in " ".join(each.text for each in story.violations()), op
+
+
 def test_a_second_mail_after_reading_is_fine() -> None:
     story = done_story()
     change_jobs(story).mails.append(Mail("<two>", BOB, TALK))
