@@ -23,13 +23,16 @@ from servicekit.outbox.sink import EventT, Sink
 from servicekit.telemetry import safe_traceback
 
 _ACQUIRE_TIMEOUT_S = 5.0
+# Some seventeen minutes of them: after a long absence a sink may refuse for a while what it takes later.
+_LEAST_TRIES = 10
 log = structlog.get_logger(__name__)
 
 
 class Relay(Generic[EventT]):
     """`render` reads again what a row does not keep; None in its answer withdraws the event.
 
-    An event that cannot be published though its sink is there is given up once it is as old as `keep`.
+    An event that cannot be published though its sink is there is given up once it is as old as `keep` and has
+    been tried often enough.
     """
 
     def __init__(
@@ -88,7 +91,12 @@ class Relay(Generic[EventT]):
                     await self._sink.delete.execute(conn, list(error.published))
                     return len(error.published)
             too_old = self._clock.now() - self._keep
-            given_up = {row["event_id"] for row in rows if row["occurred_at"] < too_old} & poison.keys()
+            hopeless = {
+                row["event_id"]
+                for row in rows
+                if row["occurred_at"] < too_old and row["attempts"] + 1 >= _LEAST_TRIES
+            }
+            given_up = hopeless & poison.keys()
             done = [row["event_id"] for row in rows if row["event_id"] not in poison]
             await self._sink.delete.execute(conn, [*done, *given_up])
             if poison:
