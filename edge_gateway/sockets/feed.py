@@ -105,6 +105,8 @@ class Feed:
                     self.end(Close.RESTART)
                 elif self._waiting and self._waiting[0] is batch[0]:
                     for (number, _), frame in zip(batch, frames, strict=True):
+                        if self._waiting is None:
+                            break  # the last socket went with the frame before
                         self._waiting.popleft()
                         if frame is not None:
                             self._write(number, frame)
