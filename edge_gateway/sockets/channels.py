@@ -1,8 +1,8 @@
-"""The edge's one connection to Redis: subscriptions of many channels, each confirmed before it is relied on.
+"""The edge's connection to Redis for subscriptions: many channels, each confirmed before it is relied on.
 
 A lost connection is a gap: what was published meanwhile is gone from here. After each reconnect `on_gap` is
 called once, before any new event, so that whoever relied on the channels starts over. Nothing is subscribed
-again but `always`.
+again but `always`, and what these carry may come a moment before `on_gap`.
 
 Redis' own protocol (RESP2) is spoken here, because a client library reads one message at a time through
 several coroutines; here a burst of events is parsed and handed on in one step.
