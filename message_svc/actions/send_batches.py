@@ -19,6 +19,9 @@ from message_svc.actions.send_messages import RowFaultError
 from message_svc.domain import Decision, NewMessage
 from servicekit.faults import as_unavailable
 
+_APART_AT_ONCE = 3
+"""Transactions that a batch falls apart into, at a time: reads and others' batches need connections too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lost:
@@ -182,7 +185,13 @@ class SendBatches:
         apart: dict[UUID, list[_Send]] = {}
         for send in batch:
             apart.setdefault(send.new.conversation_id, []).append(send)
-        stored = await asyncio.gather(*(self._stored(sends) for sends in apart.values()))
+        room = asyncio.Semaphore(_APART_AT_ONCE)
+
+        async def stored_alone(sends: Sequence[_Send]) -> Sequence[Outcome]:
+            async with room:
+                return await self._stored(sends)
+
+        stored = await asyncio.gather(*(stored_alone(sends) for sends in apart.values()))
         found: dict[_Send, Outcome] = {}
         for sends, outcomes in zip(apart.values(), stored, strict=True):
             found.update(zip(sends, outcomes, strict=True))

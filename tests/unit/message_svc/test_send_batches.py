@@ -265,6 +265,20 @@ async def test_what_cannot_be_read_of_one_conversation_fails_it_alone() -> None:
     assert await sound == [Refused.UNDELIVERABLE]
 
 
+async def test_what_falls_apart_leaves_connections_to_others() -> None:
+    store = Storing()
+    batches = batches_of(store, rows=5)
+    calls = [sending(batches, new(uuid4())) for _ in range(5)]
+    await settled()
+    await store.end(0, asyncpg.LockNotAvailableError())
+    assert len(store.batches) == 1 + 3
+    await store.end(1)
+    assert len(store.batches) == 1 + 4
+    for number in (2, 3, 4, 5):
+        await store.end(number)
+    assert [await call for call in calls] == [[Refused.UNDELIVERABLE]] * 5
+
+
 async def test_a_batch_is_a_part_of_its_first_call() -> None:
     store = Storing()
     batches = batches_of(store, in_flight=1)
