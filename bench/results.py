@@ -28,6 +28,7 @@ def document(
 def keep(found: Mapping[str, Any]) -> Path:
     """Writes a run's document; returns where."""
     machine = found["machine"]
+    FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{machine['date']}-{machine['commit']}.json"
     path.write_text(json.dumps(found, indent=1) + "\n")
     return path
