@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
@@ -15,32 +14,28 @@ from splits.chat.message.v1 import service_pb2 as rpc
 from splits.chat.message.v1 import service_pb2_grpc
 
 from message_svc import store
-from message_svc.actions.apply_gates import Held, apply_gates
+from message_svc.actions.apply_gates import apply_gates
 from message_svc.actions.edit_message import Edit, edit_message
 from message_svc.actions.list_changes import list_changes
 from message_svc.actions.list_messages import NEWEST, Position, list_messages
 from message_svc.actions.mark_read import mark_read
 from message_svc.actions.open_conversation import open_conversation
 from message_svc.actions.redact_message import redact_message
-from message_svc.actions.send_batches import Lost, Outcome, SendBatches
+from message_svc.actions.send_batches import SendBatches
 from message_svc.actions.set_flags import set_flags
+from message_svc.answers import held_gate, member_view, seen_by, send_outcome, unread_totals, watch_item
 from message_svc.codec import (
-    folder_to_proto,
     gate_from_proto,
     instant,
     message_to_proto,
     refusal_to_proto,
-    state_to_proto,
     timestamp,
 )
 from message_svc.domain import (
     MAX_SEQ,
     Folder,
     NewMessage,
-    Placed,
     Refused,
-    Repeated,
-    StoredMessage,
     hash_body,
 )
 from message_svc.domain.links import find_links
@@ -104,7 +99,7 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
         if isinstance(decision, Refused):
             response.refused.CopyFrom(refusal_to_proto(decision))
         else:
-            response.message.CopyFrom(message_to_proto(_seen_by(first.sender_id, decision)))
+            response.message.CopyFrom(message_to_proto(seen_by(first.sender_id, decision)))
         return response
 
     async def ApplyGates(self, request: rpc.ApplyGatesRequest, context: Context) -> rpc.ApplyGatesResponse:
@@ -112,7 +107,7 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
         if len({gate.conversation_id for gate in gates}) != len(gates):
             raise ChatError(Reason.VALIDATION_FAILED, "A conversation is named twice.")
         held = await apply_gates(self._pool, self._outbox, self._clock, gates)
-        return rpc.ApplyGatesResponse(held=[_held(one) for one in held])
+        return rpc.ApplyGatesResponse(held=[held_gate(one) for one in held])
 
     async def GetGateVersions(
         self, request: rpc.GetGateVersionsRequest, context: Context
@@ -150,7 +145,7 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
         if news:
             found = await self._batches.send(news)
             for place, new, outcome in zip(places, news, found, strict=True):
-                outcomes[place] = _outcome(new.sender_id, outcome)
+                outcomes[place] = send_outcome(new.sender_id, outcome)
         return rpc.SendMessagesResponse(outcomes=outcomes)
 
     async def ListMessages(
@@ -187,7 +182,7 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
             request.last_read_seq,
         )
         return rpc.MarkReadResponse(
-            last_read_seq=mark.last_read_seq, unread_count=mark.unread, unread=_totals(mark.totals)
+            last_read_seq=mark.last_read_seq, unread_count=mark.unread, unread=unread_totals(mark.totals)
         )
 
     async def ListInbox(self, request: rpc.ListInboxRequest, context: Context) -> rpc.ListInboxResponse:
@@ -203,7 +198,7 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
             views = await store.list_archived(self._pool, user_id, before, limit + 1)
         else:
             views = await store.list_inbox(self._pool, user_id, folder, before, limit + 1)
-        response = rpc.ListInboxResponse(views=[_view(view) for view in views[:limit]])
+        response = rpc.ListInboxResponse(views=[member_view(view) for view in views[:limit]])
         if len(views) > limit:
             last = views[limit - 1].member
             response.next.CopyFrom(
@@ -219,11 +214,11 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
     ) -> rpc.GetMemberViewsResponse:
         ids = list(dict.fromkeys(UUID(conversation_id) for conversation_id in request.conversation_ids))
         views = await store.get_member_views(self._pool, acting_user().user_id, ids)
-        return rpc.GetMemberViewsResponse(views=[_view(view) for view in views])
+        return rpc.GetMemberViewsResponse(views=[member_view(view) for view in views])
 
     async def GetUnread(self, request: rpc.GetUnreadRequest, context: Context) -> rpc.GetUnreadResponse:
         return rpc.GetUnreadResponse(
-            unread=_totals(await store.count_totals(self._pool, acting_user().user_id))
+            unread=unread_totals(await store.count_totals(self._pool, acting_user().user_id))
         )
 
     async def GetWelcomes(self, request: rpc.GetWelcomesRequest, context: Context) -> rpc.GetWelcomesResponse:
@@ -245,8 +240,8 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
         return rpc.GetWelcomesResponse(
             welcomes=[
                 rpc.Welcome(
-                    unread=_totals(counted),
-                    items=[_watched(item) for item in items[:limit]],
+                    unread=unread_totals(counted),
+                    items=[watch_item(item) for item in items[:limit]],
                     has_more=len(items) > limit,
                 )
                 for counted, items in zip(totals, lists, strict=True)
@@ -267,7 +262,7 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
         if request.HasField("changed_after"):
             after = _instant(request.changed_after, "/changedAfter")
         items = await store.get_watch_list(self._pool, acting_user().user_id, before, limit + 1, after)
-        response = rpc.GetWatchListResponse(items=[_watched(item) for item in items[:limit]])
+        response = rpc.GetWatchListResponse(items=[watch_item(item) for item in items[:limit]])
         if len(items) > limit:
             last = items[limit - 1].member
             response.next.CopyFrom(
@@ -328,7 +323,7 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
             muted=request.muted if request.HasField("muted") else None,
             archived=request.archived if request.HasField("archived") else None,
         )
-        return rpc.SetFlagsResponse(view=_view(view), unread=_totals(totals))
+        return rpc.SetFlagsResponse(view=member_view(view), unread=unread_totals(totals))
 
     def _new_message(
         self, user: ActingUser, conversation_id: UUID, message: pb.NewMessage, traceparent: str | None
@@ -363,76 +358,3 @@ def _writer() -> ActingUser:
     if user.impersonator is not None:
         raise ChatError(Reason.FORBIDDEN, "Whoever acts as somebody else may only read.")
     return user
-
-
-def _seen_by(sender_id: str, decision: Placed | Repeated) -> StoredMessage:
-    if isinstance(decision, Repeated):
-        return decision.message
-    return decision.message.shown_to(decision.gate.snapshot.rights.get(sender_id))
-
-
-def _outcome(sender_id: str, found: Outcome) -> rpc.SendOutcome:
-    if isinstance(found, Placed):
-        return rpc.SendOutcome(stored=message_to_proto(_seen_by(sender_id, found)))
-    if isinstance(found, Repeated):
-        return rpc.SendOutcome(repeated=message_to_proto(found.message))
-    if isinstance(found, Refused):
-        return rpc.SendOutcome(refused=refusal_to_proto(found))
-    if isinstance(found, Lost):
-        code, message = Reason.UNAVAILABLE, "The message was not stored; send it again."
-    else:
-        code, message = Reason.VALIDATION_FAILED, "The message cannot be stored."
-    return rpc.SendOutcome(fault=rpc.SendFault(code=code.value, message=message))
-
-
-def _held(held: Held) -> rpc.HeldGate:
-    return rpc.HeldGate(
-        conversation_id=str(held.conversation_id),
-        gate_version=held.gate_version,
-        differs=held.differs,
-        opened=held.opened,
-    )
-
-
-def _totals(totals: store.Totals) -> pb.UnreadTotals:
-    return pb.UnreadTotals(
-        messages=totals.messages, conversations=totals.conversations, requests=totals.requests
-    )
-
-
-def _pointers(view: store.View) -> Sequence[pb.ReadPointer]:
-    return [pb.ReadPointer(user_id=user_id, last_read_seq=seq) for user_id, seq in view.read_pointers]
-
-
-def _view(view: store.View) -> pb.MemberView:
-    member = view.member
-    return pb.MemberView(
-        conversation_id=str(member.conversation_id),
-        folder=folder_to_proto(member.folder),
-        last_read_seq=member.last_read_seq,
-        unread_count=member.unread,
-        muted=member.muted,
-        archived=member.archived,
-        last_seq=view.last_seq,
-        change_seq=view.last_change,
-        last_message_at=timestamp(view.last_message.created_at),
-        last_message=message_to_proto(view.last_message),
-        read_pointers=_pointers(view),
-        version=member.version,
-        changed_at=timestamp(member.changed_at),
-        state=state_to_proto(member.state),
-    )
-
-
-def _watched(item: store.Watched) -> rpc.WatchItem:
-    member = item.member
-    return rpc.WatchItem(
-        conversation_id=str(member.conversation_id),
-        version=member.version,
-        last_seq=item.last_seq,
-        change_seq=item.last_change,
-        last_read_seq=member.last_read_seq,
-        changed_at=timestamp(member.changed_at),
-        removed=member.left_at is not None,
-        state=state_to_proto(member.state),
-    )
