@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import aiohttp
 import asyncpg
+import grpc
 from splits.chat.conversation.v1 import service_pb2 as conversation_rpc
 from splits.chat.conversation.v1 import service_pb2_grpc as conversation_grpc
 from splits.chat.message.v1 import message_pb2 as pb
@@ -25,7 +26,7 @@ from bench.world import Cost, World
 from chatctl.rest import Rest
 from chatctl.running import Running
 from deploy.local.packages import Say
-from servicekit.grpc_client import ServiceClient
+from servicekit.grpc_client import RequestT, ResponseT, ServiceClient
 from servicekit.identity import ActingUser, Signer
 
 if TYPE_CHECKING:  # the stubs alone know the asynchronous flavour
@@ -106,9 +107,11 @@ async def _calls(world: World, stored: Stored) -> AsyncIterator[Mapping[str, Cal
     rest = Rest(http, world.system.edge_url, world.token(MANY, "recruiter"))
     inbox = rpc.INBOX_LIST_INBOX
 
-    async def ask(method: object, request: object, user_id: str = MANY) -> object:
+    async def ask(
+        method: grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT], request: RequestT, user_id: str = MANY
+    ) -> ResponseT:
         acting = ActingUser(user_id, "recruiter")
-        return await messages.call(method, request, timeout=_TIMEOUT_S, acting=acting)  # type: ignore[arg-type]
+        return await messages.call(method, request, timeout=_TIMEOUT_S, acting=acting)
 
     async def send() -> None:
         number = next(numbers)

@@ -19,13 +19,13 @@ import asyncpg
 from bench import cpu
 from chatctl.rest import Rest
 from deploy.local.backing import Backing
-from deploy.local.databases import ensure_database, ensure_service
+from deploy.local.databases import ensure_database, ensure_services
 from deploy.local.folders import CHECKOUT, open_temporary
 from deploy.local.issuer.claims import TokenRequest, claims_for
 from deploy.local.issuer.keys import SigningKey
 from deploy.local.issuer.settings import IssuerSettings
 from deploy.local.packages import Say
-from deploy.local.system import AUDIENCE, SERVICES, Parts, System, make_secret
+from deploy.local.system import AUDIENCE, SERVICES, Parts, System
 
 # Limits stay in force and are counted as ever; they only allow more than anybody can do.
 _LIMITS = {f"RATE_{kind}": "1000000/10" for kind in ("SEND", "START", "READ", "OTHER", "CONNECT", "FRAMES")}
@@ -123,12 +123,7 @@ async def running(say: Say, overrides: Mapping[str, Mapping[str, str]] | None = 
     try:
         urls = await backing.start()
         admin_url = await ensure_database(urls["DATABASE_URL"], "chat")
-        databases = {
-            service: await ensure_service(
-                admin_url, service, role=service, password=make_secret(folder, f"{service}-password")
-            )
-            for service in SERVICES
-        }
+        databases = await ensure_services(admin_url, folder, SERVICES)
         given = {"edge_gateway": _LIMITS}
         for name, settings in (overrides or {}).items():
             given[name] = {**given.get(name, {}), **settings}

@@ -151,6 +151,10 @@ def announce(
     """Tell everybody who is connected now; who comes later is not told."""
     if not 1 <= len(text.strip()) <= LONGEST_TEXT:
         raise typer.BadParameter(f"An announcement has 1 to {LONGEST_TEXT} characters.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # bytes of the command line that are no text
+        raise typer.BadParameter("An announcement is text in UTF-8.") from None
     edges = _run(say_to_everybody(_running(), text.strip(), severity))
     typer.echo(f"said at {edges} {'edge' if edges == 1 else 'edges'}")
 

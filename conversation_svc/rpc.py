@@ -77,7 +77,9 @@ class ConversationServicer(service_pb2_grpc.ConversationServiceServicer):
             if profile is not None and user.impersonator is None
         ]
         await sync_profiles(self._deps, [profile for _, profile in written])
-        await put_mail_addresses(self._deps, {user.user_id: user.email for user, _ in written})
+        # Of somebody with two tokens, the one that names an address.
+        addresses = {user.user_id: user.email for user, _ in written if user.email}
+        await put_mail_addresses(self._deps, addresses)
         return rpc.SyncProfilesResponse(
             people=[
                 rpc.SyncedProfile(profile=None if profile is None else profile_to_proto(profile))

@@ -165,6 +165,7 @@ class SendBatches:
 
     async def _settle_apart(self, members: list[Member], error: ChatError) -> None:
         named = {int(found[1]) for each in error.violations if (found := _AT_FAULT.match(each.pointer))}
+        named &= set(range(len(members)))  # else the same call would be made for ever
         alone = [member for index, member in enumerate(members) if not named or index in named]
         others = [member for index, member in enumerate(members) if named and index not in named]
         if others:

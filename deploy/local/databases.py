@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import asyncpg
 
 from deploy.local.errors import LocalError
+from deploy.local.folders import Folder, make_secret
 from deploy.local.postgres import OLDEST
 
 
@@ -53,6 +54,16 @@ async def ensure_service(admin_url: str, service: str, *, role: str, password: s
     finally:
         await connection.close()
     return with_parts(admin_url, user=role, password=password)
+
+
+async def ensure_services(admin_url: str, folder: Folder, services: Iterable[str]) -> dict[str, str]:
+    """Role and schema of each service, under its name; returns their URLs. `folder` keeps the passwords."""
+    return {
+        service: await ensure_service(
+            admin_url, service, role=service, password=make_secret(folder, f"{service}-password")
+        )
+        for service in services
+    }
 
 
 async def drop_database(admin_url: str, name: str, roles: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deploy.local.backing import Backing
 from deploy.local.child import Child
-from deploy.local.databases import ensure_database, ensure_service
+from deploy.local.databases import ensure_database, ensure_services
 from deploy.local.errors import LocalError, together
 from deploy.local.folders import Folder, open_state, state_path
 from deploy.local.named import check_named
@@ -18,7 +18,7 @@ from deploy.local.packages import Say
 from deploy.local.ports import is_free, reserve
 from deploy.local.program import Program, describe
 from deploy.local.signals import Signals
-from deploy.local.system import SERVICES, Parts, System, make_secret
+from deploy.local.system import SERVICES, Parts, System
 
 _LONGEST_BACKOFF = 15.0
 _STEADY_SECONDS = 60.0
@@ -78,12 +78,7 @@ async def _parts(folder: Folder, urls: dict[str, str]) -> Parts:
     admin_url = urls["DATABASE_URL"]
     if not os.environ.get("DATABASE_URL"):
         admin_url = await ensure_database(admin_url, "chat")
-    databases = {
-        service: await ensure_service(
-            admin_url, service, role=service, password=make_secret(folder, f"{service}-password")
-        )
-        for service in SERVICES
-    }
+    databases = await ensure_services(admin_url, folder, SERVICES)
     return Parts(databases, redis_url=urls["REDIS_URL"], amqp_url=urls["AMQP_URL"])
 
 

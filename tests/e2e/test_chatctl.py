@@ -219,6 +219,7 @@ async def test_a_system_that_is_gone_is_told_in_one_line(
         (("token", "--user", "ada"), "--role is needed"),
         (("token", "--user", "ada", "--role", "emperor"), "--role is one of"),
         (("announce", " "), "1 to 2000 characters"),
+        (("announce", "\udcff"), "text in UTF-8"),
         (("send", "hi", "--user", "maya.lindqvist"), "either --to or --conversation"),
         (("token",), "--user"),
     ],

@@ -13,10 +13,10 @@ from typing import Any
 import asyncpg
 
 from deploy.local.backing import Backing
-from deploy.local.databases import ensure_database, ensure_service
+from deploy.local.databases import ensure_database, ensure_services
 from deploy.local.folders import open_temporary
 from deploy.local.packages import Say
-from deploy.local.system import SERVICES, Parts, System, make_secret
+from deploy.local.system import SERVICES, Parts, System
 from tests.ledger.bus import Listener
 from tests.ledger.jobs import NOTES
 
@@ -91,12 +91,7 @@ async def running(say: Say) -> AsyncIterator[World]:
     try:
         urls = await backing.start()
         admin_url = await ensure_database(urls["DATABASE_URL"], "chat")
-        databases = {
-            service: await ensure_service(
-                admin_url, service, role=service, password=make_secret(folder, f"{service}-password")
-            )
-            for service in SERVICES
-        }
+        databases = await ensure_services(admin_url, folder, SERVICES)
         # People of a ledger do in a second what others do in a minute.
         given = dict.fromkeys(("edge_gateway", "edge_gateway_2"), _UNLIMITED)
         given["conversation_svc_worker"] = _MAILED

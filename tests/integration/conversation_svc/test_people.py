@@ -103,6 +103,9 @@ async def test_profiles_of_many_are_told_in_one_call_and_one_strange_role_fails_
     assert {user_id: each.display_name for user_id, each in known.items()} == {rita.user_id: "Rita Two"}
     addresses = "SELECT count(*) FROM mail_addresses WHERE user_id = $1"
     assert await service.pool.fetchval(addresses, rita.user_id) == 1
+    other = new_person(email="other@example.com")
+    await tell(other, replace(other, email=None))
+    assert await service.pool.fetchval(addresses, other.user_id) == 1
 
     written = "SELECT xmin::text FROM profiles WHERE user_id = $1"
     before = await service.pool.fetchval(written, rita.user_id)

@@ -202,7 +202,9 @@ async def test_a_send_that_breaks_a_rule_fails_alone_and_is_told_as_if_it_were_a
 
 
 @pytest.mark.parametrize(
-    "error", [ChatError(Reason.INTERNAL, "no idea"), _invalid("/sends"), _invalid()], ids=str
+    "error",
+    [ChatError(Reason.INTERNAL, "no idea"), _invalid("/sends"), _invalid(), _invalid("/sends/9/text")],
+    ids=str,
 )
 async def test_when_it_cannot_be_told_whose_fault_it_is_each_goes_alone(error: ChatError) -> None:
     service = Service()
