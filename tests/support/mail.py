@@ -90,6 +90,8 @@ class MailRoom:
     service: ConversationService
     consumer: str
     values: dict[str, Any]
+    channel: aio_pika.abc.AbstractChannel
+    queue: str
 
     @asynccontextmanager
     async def working(self, workers: int = 1, **settings: object) -> AsyncIterator[None]:
@@ -111,6 +113,11 @@ class MailRoom:
         )
         assert row is not None
         return row["due"] if row["known"] else None
+
+    async def waiting(self) -> int:
+        """How many events are in the queue, taken by nobody."""
+        queue = await self.channel.declare_queue(self.queue, passive=True)
+        return queue.declaration_result.message_count or 0
 
     async def look_now(self) -> None:
         """Ends all leases and waits."""
@@ -142,7 +149,7 @@ async def mail_room(
     async with connection:
         channel = await connection.channel()
         await subscription.declare(channel)
-        yield MailRoom(service, consumer, values)
+        yield MailRoom(service, consumer, values, channel, subscription.queue)
         names = {subscription.queue, subscription.dead_queue}
         for name in names | {subscription.retry_queue(number) for number in (1, 2, 3)}:
             await channel.queue_delete(name)
