@@ -50,6 +50,22 @@ def channel(user_id: str) -> str:
     return f"u:{user_id}"
 
 
+def presence_channel(user_id: str) -> str:
+    """The channel that carries somebody's presence: `presence.updated` frames, finished, without a cursor.
+
+    Who listens has asked whether they may see it.
+    """
+    return f"presence:{user_id}"
+
+
+def conversation_channel(conversation_id: str) -> str:
+    """The channel that carries who types in a conversation: `<JSON list of user ids>\\n<frame>`.
+
+    The frame is finished and without a cursor; it is for those people and for nobody else who listens.
+    """
+    return f"conv:{conversation_id}"
+
+
 def encode_frame(event: RealtimeEvent) -> bytes:
     """The frame without its cursor. TypeError when `data` is not JSON."""
     frame: dict[str, Any] = {

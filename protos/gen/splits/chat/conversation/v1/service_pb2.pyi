@@ -955,3 +955,215 @@ class RepushGatesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RepushGatesResponse: _TypeAlias = RepushGatesResponse  # noqa: Y015
+
+@_typing.final
+class GetCompaniesRequest(_message.Message):
+    """Conversations, each with who looks at it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIEWINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def viewings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Viewing]:
+        """At most 64."""
+
+    def __init__(
+        self,
+        *,
+        viewings: _abc.Iterable[Global___Viewing] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["viewings", b"viewings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCompaniesRequest: _TypeAlias = GetCompaniesRequest  # noqa: Y015
+
+@_typing.final
+class Viewing(_message.Message):
+    """Somebody who looks at a conversation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIEWER_ID_FIELD_NUMBER: _builtins.int
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    viewer_id: _builtins.str
+    """Who."""
+    conversation_id: _builtins.str
+    """UUID."""
+    def __init__(
+        self,
+        *,
+        viewer_id: _builtins.str = ...,
+        conversation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "viewer_id", b"viewer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Viewing: _TypeAlias = Viewing  # noqa: Y015
+
+@_typing.final
+class GetCompaniesResponse(_message.Message):
+    """The company of each."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPANIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def companies(self) -> _containers.RepeatedCompositeFieldContainer[Global___Company]:
+        """One for each viewing, in the same order."""
+
+    def __init__(
+        self,
+        *,
+        companies: _abc.Iterable[Global___Company] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["companies", b"companies"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCompaniesResponse: _TypeAlias = GetCompaniesResponse  # noqa: Y015
+
+@_typing.final
+class Company(_message.Message):
+    """Who else is in a conversation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FOUND_FIELD_NUMBER: _builtins.int
+    COMPANIONS_FIELD_NUMBER: _builtins.int
+    found: _builtins.bool
+    """The viewer is in it; if not, nothing else is set."""
+    @_builtins.property
+    def companions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Companion]:
+        """The others who are in it now, and whom the viewer may be shown anything of, or the other way round.
+        Empty unless the conversation is active.
+        """
+
+    def __init__(
+        self,
+        *,
+        found: _builtins.bool = ...,
+        companions: _abc.Iterable[Global___Companion] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["companions", b"companions", "found", b"found"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Company: _TypeAlias = Company  # noqa: Y015
+
+@_typing.final
+class Companion(_message.Message):
+    """Somebody else in a conversation. Nothing passes where either blocks the other, or either hides it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    PRESENCE_FIELD_NUMBER: _builtins.int
+    TYPING_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Who."""
+    presence: _builtins.bool
+    """Each may see whether the other is here."""
+    typing: _builtins.bool
+    """Each may see that the other types."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        presence: _builtins.bool = ...,
+        typing: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["presence", b"presence", "typing", b"typing", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Companion: _TypeAlias = Companion  # noqa: Y015
+
+@_typing.final
+class GetPresenceRightsRequest(_message.Message):
+    """People somebody asks about."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIEWER_ID_FIELD_NUMBER: _builtins.int
+    USER_IDS_FIELD_NUMBER: _builtins.int
+    viewer_id: _builtins.str
+    """Who asks."""
+    @_builtins.property
+    def user_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At most 100."""
+
+    def __init__(
+        self,
+        *,
+        viewer_id: _builtins.str = ...,
+        user_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_ids", b"user_ids", "viewer_id", b"viewer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPresenceRightsRequest: _TypeAlias = GetPresenceRightsRequest  # noqa: Y015
+
+@_typing.final
+class GetPresenceRightsResponse(_message.Message):
+    """Those of them that the viewer shares an accepted conversation with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RIGHTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rights(self) -> _containers.RepeatedCompositeFieldContainer[Global___PresenceRight]:
+        """In no particular order, each once."""
+
+    def __init__(
+        self,
+        *,
+        rights: _abc.Iterable[Global___PresenceRight] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rights", b"rights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPresenceRightsResponse: _TypeAlias = GetPresenceRightsResponse  # noqa: Y015
+
+@_typing.final
+class PresenceRight(_message.Message):
+    """What a viewer may know of somebody they share an accepted conversation with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    VISIBLE_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """Who."""
+    visible: _builtins.bool
+    """The viewer may see whether they are here; if not, they read as offline."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        visible: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id", "visible", b"visible"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PresenceRight: _TypeAlias = PresenceRight  # noqa: Y015

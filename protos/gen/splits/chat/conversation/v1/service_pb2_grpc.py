@@ -108,6 +108,16 @@ class ConversationServiceStub:
                 request_serializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.ConnectPeopleRequest.SerializeToString,
                 response_deserializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.ConnectPeopleResponse.FromString,
                 _registered_method=True)
+        self.GetCompanies = channel.unary_unary(
+                '/splits.chat.conversation.v1.ConversationService/GetCompanies',
+                request_serializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetCompaniesRequest.SerializeToString,
+                response_deserializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetCompaniesResponse.FromString,
+                _registered_method=True)
+        self.GetPresenceRights = channel.unary_unary(
+                '/splits.chat.conversation.v1.ConversationService/GetPresenceRights',
+                request_serializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetPresenceRightsRequest.SerializeToString,
+                response_deserializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetPresenceRightsResponse.FromString,
+                _registered_method=True)
         self.RepushGates = channel.unary_unary(
                 '/splits.chat.conversation.v1.ConversationService/RepushGates',
                 request_serializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.RepushGatesRequest.SerializeToString,
@@ -220,6 +230,20 @@ class ConversationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCompanies(self, request, context):
+        """What viewers may be shown of the others in conversations, and the others of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPresenceRights(self, request, context):
+        """Whose presence a viewer may ask for, and whose they may see.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RepushGates(self, request, context):
         """Computes gates anew and pushes them, whether a push is owed or not: for an operator after a restore. Repeatable.
         """
@@ -299,6 +323,16 @@ def add_ConversationServiceServicer_to_server(servicer, server):
                     servicer.ConnectPeople,
                     request_deserializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.ConnectPeopleRequest.FromString,
                     response_serializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.ConnectPeopleResponse.SerializeToString,
+            ),
+            'GetCompanies': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCompanies,
+                    request_deserializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetCompaniesRequest.FromString,
+                    response_serializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetCompaniesResponse.SerializeToString,
+            ),
+            'GetPresenceRights': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPresenceRights,
+                    request_deserializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetPresenceRightsRequest.FromString,
+                    response_serializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetPresenceRightsResponse.SerializeToString,
             ),
             'RepushGates': grpc.unary_unary_rpc_method_handler(
                     servicer.RepushGates,
@@ -688,6 +722,60 @@ class ConversationService:
             '/splits.chat.conversation.v1.ConversationService/ConnectPeople',
             splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.ConnectPeopleRequest.SerializeToString,
             splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.ConnectPeopleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCompanies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/splits.chat.conversation.v1.ConversationService/GetCompanies',
+            splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetCompaniesRequest.SerializeToString,
+            splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetCompaniesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPresenceRights(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/splits.chat.conversation.v1.ConversationService/GetPresenceRights',
+            splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetPresenceRightsRequest.SerializeToString,
+            splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetPresenceRightsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -65,6 +65,10 @@ class ConversationServiceStub:
     """The marketplace tells who people are, so that they can be written to before their first visit."""
     ConnectPeople: _grpc.UnaryUnaryMultiCallable[_service_pb2.ConnectPeopleRequest, _service_pb2.ConnectPeopleResponse]
     """The marketplace tells that two people know each other: they start without a request."""
+    GetCompanies: _grpc.UnaryUnaryMultiCallable[_service_pb2.GetCompaniesRequest, _service_pb2.GetCompaniesResponse]
+    """What viewers may be shown of the others in conversations, and the others of them."""
+    GetPresenceRights: _grpc.UnaryUnaryMultiCallable[_service_pb2.GetPresenceRightsRequest, _service_pb2.GetPresenceRightsResponse]
+    """Whose presence a viewer may ask for, and whose they may see."""
     RepushGates: _grpc.UnaryUnaryMultiCallable[_service_pb2.RepushGatesRequest, _service_pb2.RepushGatesResponse]
     """Computes gates anew and pushes them, whether a push is owed or not: for an operator after a restore. Repeatable."""
 
@@ -105,6 +109,10 @@ class ConversationServiceAsyncStub(ConversationServiceStub):
     """The marketplace tells who people are, so that they can be written to before their first visit."""
     ConnectPeople: _aio.UnaryUnaryMultiCallable[_service_pb2.ConnectPeopleRequest, _service_pb2.ConnectPeopleResponse]  # type: ignore[assignment]
     """The marketplace tells that two people know each other: they start without a request."""
+    GetCompanies: _aio.UnaryUnaryMultiCallable[_service_pb2.GetCompaniesRequest, _service_pb2.GetCompaniesResponse]  # type: ignore[assignment]
+    """What viewers may be shown of the others in conversations, and the others of them."""
+    GetPresenceRights: _aio.UnaryUnaryMultiCallable[_service_pb2.GetPresenceRightsRequest, _service_pb2.GetPresenceRightsResponse]  # type: ignore[assignment]
+    """Whose presence a viewer may ask for, and whose they may see."""
     RepushGates: _aio.UnaryUnaryMultiCallable[_service_pb2.RepushGatesRequest, _service_pb2.RepushGatesResponse]  # type: ignore[assignment]
     """Computes gates anew and pushes them, whether a push is owed or not: for an operator after a restore. Repeatable."""
 
@@ -226,6 +234,22 @@ class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_service_pb2.ConnectPeopleResponse, _abc.Awaitable[_service_pb2.ConnectPeopleResponse]]:
         """The marketplace tells that two people know each other: they start without a request."""
+
+    @_abc_1.abstractmethod
+    def GetCompanies(
+        self,
+        request: _service_pb2.GetCompaniesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_service_pb2.GetCompaniesResponse, _abc.Awaitable[_service_pb2.GetCompaniesResponse]]:
+        """What viewers may be shown of the others in conversations, and the others of them."""
+
+    @_abc_1.abstractmethod
+    def GetPresenceRights(
+        self,
+        request: _service_pb2.GetPresenceRightsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_service_pb2.GetPresenceRightsResponse, _abc.Awaitable[_service_pb2.GetPresenceRightsResponse]]:
+        """Whose presence a viewer may ask for, and whose they may see."""
 
     @_abc_1.abstractmethod
     def RepushGates(
