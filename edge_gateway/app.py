@@ -30,6 +30,7 @@ from edge_gateway.sockets.handshake import Handshake, Rules
 from edge_gateway.sockets.hub import Hub
 from edge_gateway.sockets.hydration import Hydration
 from edge_gateway.sockets.leases import Leases
+from edge_gateway.sockets.pace import Paces
 from edge_gateway.sockets.socket import Limits
 from edge_gateway.sockets.streams import Streams
 from edge_gateway.sockets.welcomes import Welcomes
@@ -100,9 +101,10 @@ class EdgeApp:
                 max_sockets=settings.max_sockets,
                 max_connecting=settings.ws_max_connecting,
                 max_age_s=settings.ws_max_age_s,
+                max_age_jitter=settings.ws_max_age_jitter,
                 timeout_s=timeout_s,
                 limits=limits(settings),
-                frames=policy(settings.rate_frames),
+                paces=Paces(policy(settings.rate_frames), policy(settings.rate_frames_user)),
             ),
             hub=hub,
             streams=Streams(self._commands),

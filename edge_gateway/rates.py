@@ -102,7 +102,7 @@ class Rates:
 class Bucket:
     """One bucket of this process."""
 
-    __slots__ = ("_at", "_policy", "_tokens")
+    __slots__ = ("__weakref__", "_at", "_policy", "_tokens")
 
     def __init__(self, limit: Policy, now: float) -> None:
         self._policy = limit

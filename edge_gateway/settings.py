@@ -90,6 +90,8 @@ class _Sockets(Settings):
     """Open sockets of one person over all edges; one more replaces the oldest (4504)."""
     ws_max_age_s: float = Field(default=86_400, gt=0)
     """Seconds that a socket may stay; then it is closed (4005) and comes back, perhaps to another edge."""
+    ws_max_age_jitter: float = Field(default=0.1, ge=0, lt=1)
+    """Up to this part of them less, by chance: sockets that came together do not all go together."""
     ws_ping_ms: int = Field(default=25_000, ge=50)
     """Between pings. A socket that has not answered one when the next is due is closed (4000)."""
     ws_max_frame_bytes: int = Field(default=16 * 1024, ge=256)
@@ -118,7 +120,9 @@ class _Rates(Settings):
     rate_connect: str = Field(default="300/60", pattern=_RATE)
     """Sockets opened; one too many is refused before the upgrade."""
     rate_frames: str = Field(default="120/10", pattern=_RATE)
-    """Frames over one socket; somebody who goes on and on is closed (4004)."""
+    """Frames over one socket; one that goes on and on is closed (4004)."""
+    rate_frames_user: str = Field(default="240/10", pattern=_RATE)
+    """Messages over all sockets of a person on one edge; only those that go on and on are closed (4004)."""
 
 
 class EdgeSettings(_Listening, _Backends, _Callers, _Sockets, _Rates, TelemetrySettings):

@@ -12,6 +12,7 @@ its last second and still know the cursor.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,7 +28,7 @@ from edge_gateway.http.front import Upgraded
 from edge_gateway.http.server import head_of, take_over
 from edge_gateway.metrics import Metrics
 from edge_gateway.profiles import Profiles
-from edge_gateway.rates import Policy, Rates
+from edge_gateway.rates import Rates
 from edge_gateway.sockets import frames, upgrade
 from edge_gateway.sockets.codes import Close
 from edge_gateway.sockets.commands import Commands
@@ -35,6 +36,7 @@ from edge_gateway.sockets.events import Event
 from edge_gateway.sockets.hub import Hub
 from edge_gateway.sockets.hydration import Hydration
 from edge_gateway.sockets.leases import Leases
+from edge_gateway.sockets.pace import Paces
 from edge_gateway.sockets.session import Session
 from edge_gateway.sockets.socket import Limits, Listener, Socket
 from edge_gateway.sockets.streams import Missed, Streams, TooFarBehindError
@@ -77,10 +79,11 @@ class Rules:
     """Handshakes in work. A storm beyond that is told to come back while the others are let in: if all were
     begun, all would be late."""
     max_age_s: float
+    max_age_jitter: float
+    """Up to this part of it less for each socket: those that came together do not all go together."""
     timeout_s: float
     limits: Limits
-    frames: Policy | None
-    """Of one socket's frames."""
+    paces: Paces
 
 
 class Handshake:
@@ -162,8 +165,8 @@ class Handshake:
             clock=self._clock,
             hydration=self._hydration,
             max_held=_MAX_HELD,
-            max_age_s=self._rules.max_age_s,
-            rate=self._rules.frames,
+            max_age_s=self._rules.max_age_s * (1 - random.uniform(0, self._rules.max_age_jitter)),  # noqa: S311
+            paces=self._rules.paces,
             handle=self._handle,
             on_end=self._on_end,
             alarms=self._alarms,

@@ -14,11 +14,11 @@ from itertools import islice
 from uuid import UUID
 
 from edge_gateway import problems
-from edge_gateway.rates import Bucket, Policy
 from edge_gateway.sockets import frames, wire
 from edge_gateway.sockets.codes import Close
 from edge_gateway.sockets.events import Event
 from edge_gateway.sockets.hydration import BATCH, Hydration
+from edge_gateway.sockets.pace import Pace, Paces
 from edge_gateway.sockets.socket import Socket
 from edge_gateway.sockets.wheel import Wheel
 from edge_gateway.tokens.verifier import LEEWAY_S, Principal
@@ -55,8 +55,7 @@ class Session:
         "_max_held",
         "_on_end",
         "_pace",
-        "_patience",
-        "_rate",
+        "_paces",
         "_socket",
         "_until",
         "_worker",
@@ -74,7 +73,7 @@ class Session:
         hydration: Hydration,
         max_held: int,
         max_age_s: float,
-        rate: Policy | None,
+        paces: Paces,
         handle: Callable[[Session, bytes], Awaitable[None]],
         on_end: Callable[[Session], None],
         alarms: Wheel,
@@ -93,9 +92,8 @@ class Session:
         self._max_held = max_held
         self._until = time.monotonic() + max_age_s
         # Many sockets never say a word: what only a frame needs is made for the first one.
-        self._rate = rate
-        self._pace: Bucket | None = None
-        self._patience: Bucket | None = None
+        self._paces = paces
+        self._pace: Pace | None = None
         self._inbox: deque[bytes] | None = None
         self._socket: Socket | None = None
         self._worker: asyncio.Task[None] | None = None
@@ -197,7 +195,7 @@ class Session:
 
         One too many is refused unread; who has been refused as often as may be said at once is closed.
         """
-        if wait_ms := self._paced():
+        if wait_ms := self._paced(said=True):
             wrong = problems.problem(Reason.RATE_LIMITED, retry_after_ms=wait_ms)
             self.say(frames.error(None, wrong, str(new_id())))
             return
@@ -211,17 +209,17 @@ class Session:
 
     def on_control(self) -> bool:
         """A ping or a pong: they count as frames do."""
-        return not self._paced()
+        return not self._paced(said=False)
 
-    def _paced(self) -> int:
+    def _paced(self, *, said: bool) -> int:
         """0 when one more frame may come now, else how many milliseconds too early it is."""
-        if self._rate is None:
-            return 0
         now = time.monotonic()
-        if self._pace is None or self._patience is None:
-            self._pace, self._patience = Bucket(self._rate, now), Bucket(self._rate, now)
-        wait_ms = self._pace.take(now)
-        if wait_ms and self._patience.take(now):
+        if self._pace is None:
+            self._pace = self._paces.begin(now)
+            if self._pace is None:
+                return 0
+        wait_ms = self._pace.take(self.user_id, now) if said else self._pace.take_control(now)
+        if wait_ms and self._pace.tires(now):
             self.end(Close.FLOODING)
         return wait_ms
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 import redis.asyncio as redis
@@ -12,7 +13,7 @@ from tests.support import contract
 from tests.support.edge import Edge, run_edge
 from tests.support.issuer import Issuer
 from tests.support.keys import Keys
-from tests.support.rawsocket import frame
+from tests.support.rawsocket import RawSocket, frame
 from tests.support.sockets import connect, enter, message_event, somebody
 from tests.support.waiting import eventually
 
@@ -70,12 +71,27 @@ async def test_who_does_not_answer_a_ping_is_gone(keys: Keys, redis_url: str, is
 async def test_a_socket_that_is_old_enough_is_sent_away_and_may_come_back(
     keys: Keys, redis_url: str, issuer: Issuer
 ) -> None:
-    async with run_edge(keys, redis_url, issuer, ws_max_age_s=1) as edge:
+    async with run_edge(keys, redis_url, issuer, ws_max_age_s=1, ws_max_age_jitter=0.5) as edge:
         ada = somebody()
         for _ in range(2):
             raw = await connect(edge, ada)
             assert raw.status == 101
             assert await raw.close_code() == 4005
+
+
+async def test_sockets_that_came_together_do_not_all_go_together(
+    keys: Keys, redis_url: str, issuer: Issuer
+) -> None:
+    async with run_edge(keys, redis_url, issuer, ws_max_age_s=4, ws_max_age_jitter=0.75) as edge:
+        sockets = [await enter(edge, somebody()) for _ in range(16)]
+        came = time.monotonic()
+
+        async def age(raw: RawSocket) -> float:
+            assert await raw.close_code() == 4005
+            return time.monotonic() - came
+
+        ages = sorted(await asyncio.gather(*map(age, sockets)))
+        assert ages[-1] - ages[0] > 0.75  # of three seconds, and a wheel that turns four times in one
 
 
 async def test_a_slow_reader_is_closed_and_nobody_else_waits(

@@ -32,6 +32,7 @@ async def edge(keys: Keys, redis_url: str, issuer: Issuer) -> AsyncIterator[Edge
         "rate_send": "2/1",
         "rate_other": "off",
         "rate_frames": "3/60",
+        "rate_frames_user": "4/60",
     }
     async with run_edge(keys, redis_url, issuer, **limits) as running:
         yield running
@@ -130,6 +131,28 @@ async def test_who_floods_a_socket_is_refused_frame_by_frame_and_then_closed(edg
     assert await raw.close_code() == 4004
     other.send(ping)
     assert (await other.json())["problem"]["code"] == "validation_failed"
+
+
+async def test_who_floods_over_many_sockets_loses_the_flooding_ones_only(edge: Edge) -> None:
+    ada = somebody()
+    first, flooding, quiet = [await enter(edge, ada) for _ in range(3)]
+    bob = await enter(edge, somebody())
+    for raw, code in ((first, "validation_failed"),) * 3 + ((flooding, "validation_failed"),):
+        await say(raw, type="message.send")
+        assert (await raw.json())["problem"]["code"] == code
+    # The budget of each socket has something left; that of the person has not.
+    for raw in (flooding, flooding, flooding, quiet):
+        await say(raw, type="message.send")
+        answer = await raw.json()
+        assert answer["problem"]["code"] == "rate_limited"
+        assert 0 < answer["problem"]["retryAfterMs"] <= 20_000
+    await say(flooding, type="message.send")
+    assert await flooding.close_code() == 4004
+    for raw in (first, quiet):
+        await say(raw, type="message.send")
+        assert (await raw.json())["problem"]["code"] == "rate_limited"
+    await say(bob, type="message.send")
+    assert (await bob.json())["problem"]["code"] == "validation_failed"
 
 
 @pytest.mark.parametrize("opcode", [9, 10], ids=["pings", "pongs"])

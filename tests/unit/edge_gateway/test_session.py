@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, cast
 
 from edge_gateway.sockets.hydration import Hydration
+from edge_gateway.sockets.pace import Paces
 from edge_gateway.sockets.session import Session
 from edge_gateway.sockets.wheel import Wheel
 from edge_gateway.tokens.verifier import Principal
@@ -29,7 +30,7 @@ async def test_a_socket_that_closes_while_a_frame_is_handled_ends_the_work_witho
         hydration=cast("Hydration", None),  # nothing waits here
         max_held=10,
         max_age_s=60,
-        rate=None,
+        paces=Paces(None, None),
         handle=handle,
         on_end=lambda _session: None,
         alarms=Wheel(60),
