@@ -16,7 +16,9 @@ from conversation_svc.actions.create_conversation import Created, create_convers
 from conversation_svc.actions.decline_request import decline_request
 from conversation_svc.actions.delete_block import delete_block
 from conversation_svc.actions.deps import Deps, Viewed
+from conversation_svc.actions.get_companies import Viewing, get_companies
 from conversation_svc.actions.get_conversations import get_conversations
+from conversation_svc.actions.get_presence_rights import get_presence_rights
 from conversation_svc.actions.get_settings import get_settings
 from conversation_svc.actions.list_blocks import list_blocks
 from conversation_svc.actions.put_block import put_block
@@ -30,6 +32,7 @@ from conversation_svc.callers import profile_of, writer
 from conversation_svc.domain import Profile, Refusal
 from conversation_svc.messages import MOST_GATES
 from conversation_svc.wire import (
+    company_to_proto,
     context_from_proto,
     conversation_to_proto,
     instant,
@@ -210,6 +213,23 @@ class ConversationServicer(service_pb2_grpc.ConversationServiceServicer):
         refuse_nul(request)
         await connect_people(self._deps, request.user_id, request.other_user_id)
         return rpc.ConnectPeopleResponse()
+
+    async def GetCompanies(
+        self, request: rpc.GetCompaniesRequest, context: Context
+    ) -> rpc.GetCompaniesResponse:
+        refuse_nul(request)
+        viewings = [Viewing(each.viewer_id, UUID(each.conversation_id)) for each in request.viewings]
+        companies = await get_companies(self._deps, viewings)
+        return rpc.GetCompaniesResponse(companies=[company_to_proto(each) for each in companies])
+
+    async def GetPresenceRights(
+        self, request: rpc.GetPresenceRightsRequest, context: Context
+    ) -> rpc.GetPresenceRightsResponse:
+        refuse_nul(request)
+        rights = await get_presence_rights(self._deps, request.viewer_id, request.user_ids)
+        return rpc.GetPresenceRightsResponse(
+            rights=[rpc.PresenceRight(user_id=each.user_id, visible=each.visible) for each in rights]
+        )
 
     async def RepushGates(self, request: rpc.RepushGatesRequest, context: Context) -> rpc.RepushGatesResponse:
         after = UUID(request.after_conversation_id) if request.after_conversation_id else None

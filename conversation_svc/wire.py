@@ -15,6 +15,7 @@ from splits.chat.conversation.v1 import service_pb2 as rpc
 from splits.chat.message.v1 import message_pb2
 
 from conversation_svc.domain import (
+    Company,
     Context,
     Folder,
     Gate,
@@ -164,6 +165,18 @@ def settings_to_proto(settings: Settings) -> rpc.Settings:
     )
 
 
+def company_to_proto(company: Company | None) -> rpc.Company:
+    """None = the viewer is not in that conversation."""
+    companions = company.companions if company else ()
+    return rpc.Company(
+        found=company is not None,
+        companions=[
+            rpc.Companion(user_id=each.user_id, presence=each.presence, typing=each.typing)
+            for each in companions
+        ],
+    )
+
+
 def view_from_proto(view: message_pb2.MemberView) -> View:
     """What the mail about unread messages goes by."""
     return View(
@@ -270,18 +283,16 @@ def refuse_nul(request: Message) -> None:
         raise ChatError(Reason.VALIDATION_FAILED, "The request is not valid.", violations=violations)
 
 
-def _nul_pointers(message: Message, prefix: str) -> Iterator[str]:
-    for field, value in message.ListFields():
-        pointer = f"{prefix}/{field.json_name}"
-        if isinstance(value, str):
-            if "\0" in value:
-                yield pointer
-        elif isinstance(value, Message):
-            yield from _nul_pointers(value, pointer)
-        elif isinstance(value, Mapping):
-            if any("\0" in text for item in value.items() for text in item if isinstance(text, str)):
-                yield pointer  # a key may be what is at fault, so none is named
-        elif isinstance(value, Sequence) and not isinstance(value, bytes):
-            for number, item in enumerate(value):
-                if isinstance(item, Message):
-                    yield from _nul_pointers(item, f"{pointer}/{number}")
+def _nul_pointers(value: object, pointer: str) -> Iterator[str]:
+    if isinstance(value, str):
+        if "\0" in value:
+            yield pointer
+    elif isinstance(value, Message):
+        for field, content in value.ListFields():
+            yield from _nul_pointers(content, f"{pointer}/{field.json_name}")
+    elif isinstance(value, Mapping):
+        if any("\0" in text for item in value.items() for text in item if isinstance(text, str)):
+            yield pointer  # a key may be what is at fault, so none is named
+    elif isinstance(value, Sequence) and not isinstance(value, bytes):
+        for number, item in enumerate(value):
+            yield from _nul_pointers(item, f"{pointer}/{number}")

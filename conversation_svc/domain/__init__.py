@@ -1,5 +1,14 @@
 """Pure rules and types: no I/O, time passed in."""
 
+from conversation_svc.domain.company import (
+    Between,
+    Companion,
+    Company,
+    PresenceRight,
+    company_of,
+    sees_presence,
+    sees_typing,
+)
 from conversation_svc.domain.requests import EXPIRING, answer_accept, answer_decline, answer_withdraw, expire
 from conversation_svc.domain.rights import (
     advance,
@@ -49,8 +58,11 @@ from conversation_svc.domain.types import (
 
 __all__ = [
     "EXPIRING",
+    "Between",
     "Block",
     "Blocks",
+    "Companion",
+    "Company",
     "Context",
     "Conversation",
     "Existing",
@@ -63,6 +75,7 @@ __all__ = [
     "Participant",
     "Policy",
     "PolicyReason",
+    "PresenceRight",
     "Profile",
     "Refusal",
     "Role",
@@ -81,6 +94,7 @@ __all__ = [
     "answer_decline",
     "answer_withdraw",
     "check_context",
+    "company_of",
     "compute_gate",
     "decide_start",
     "expire",
@@ -89,6 +103,8 @@ __all__ = [
     "origin_of",
     "pair_of",
     "policy_of",
+    "sees_presence",
+    "sees_typing",
     "view_of",
     "viewer_state",
     "with_company",

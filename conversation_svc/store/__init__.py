@@ -4,6 +4,7 @@ Order of locks, everywhere: a start's key, people's settings, the pair's advisor
 the order of their ids, owed events in the order of theirs. Nothing calls another service while it holds any.
 """
 
+from conversation_svc.store.companies import list_acquainted, list_companies
 from conversation_svc.store.conversations import (
     add_conversation,
     delete_start_key,
@@ -67,7 +68,9 @@ __all__ = [
     "get_start_key",
     "is_blocked",
     "is_connected",
+    "list_acquainted",
     "list_blocks",
+    "list_companies",
     "list_gate_versions",
     "list_unopened",
     "lock_conversations",

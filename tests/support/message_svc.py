@@ -26,6 +26,7 @@ CALLERS = {
     "edge_gateway": "edge",
     "conversation_svc": "conversation_svc",
     "message_svc": "message_svc",
+    "presence_svc": "presence_svc",
     "ats_sync": "internal",
 }
 TIMEOUT = 30.0
