@@ -9,10 +9,10 @@ from pydantic import Field, field_validator
 from conversation_svc.domain import Role, Rules, origin_of
 from conversation_svc.domain.mail import mail_address
 from conversation_svc.mail.post import Server
-from servicekit.settings import ServiceSettings
+from servicekit.settings import PublishingSettings
 
 
-class ConversationSettings(ServiceSettings):
+class ConversationSettings(PublishingSettings):
     """What every service has, and what only this one has."""
 
     grpc_port: int = Field(default=50052, ge=0, le=65535)

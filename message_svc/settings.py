@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field, SecretStr
 
-from servicekit.settings import ServiceSettings
+from servicekit.settings import PublishingSettings
 
 
-class MessageSettings(ServiceSettings):
+class MessageSettings(PublishingSettings):
     """What every service has, and what only this one has."""
 
     # Keys the hash that tells a repeated send from another message under the same client id. Changing it

@@ -71,16 +71,22 @@ class GrpcServerSettings(Settings):
 
 
 class ServiceSettings(TelemetrySettings, IdentitySettings, GrpcServerSettings):
-    """What every `*_svc` needs."""
+    """What every `*_svc` needs: Postgres and Redis behind gRPC."""
 
     database_url: str = Field(default="postgresql://127.0.0.1:5432/chat", repr=False)
     database_pool_min: int = Field(default=1, ge=0)
-    database_pool_max: int = Field(default=10, ge=4)
-    """The relay holds one for each sink while it publishes, and rendering takes one more."""
+    database_pool_max: int = Field(default=10, ge=1)
     database_statement_timeout_ms: int = Field(default=5000, ge=1)
     database_migration_timeout_ms: int = Field(default=60_000, ge=1)
     """How long a statement of a migration may run: one that rewrites a large table needs more."""
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
+
+
+class PublishingSettings(ServiceSettings):
+    """What a `*_svc` with an outbox needs."""
+
+    database_pool_max: int = Field(default=10, ge=4)
+    """The relay holds one for each sink while it publishes, and rendering takes one more."""
     amqp_url: str = Field(default="amqp://127.0.0.1:5672/", repr=False)
     outbox_queue_limit: int = Field(default=10_000, ge=1)
     """Events that wait in memory for each sink; those beyond wait in the table, for the relay."""

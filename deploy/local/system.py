@@ -19,7 +19,7 @@ from servicekit.identity import write_keys
 from servicekit.runner import StartError
 
 # Which services exist is known here only; each starts as `python -m <name> serve`.
-SERVICES = ("conversation_svc", "message_svc")
+SERVICES = ("conversation_svc", "message_svc", "presence_svc")
 _WORKER = "conversation_svc_worker"
 
 # Who is believed as what. chatctl stands for the marketplace's own programs.
@@ -27,6 +27,7 @@ CALLERS = {
     "edge_gateway": "edge",
     "conversation_svc": "conversation_svc",
     "message_svc": "message_svc",
+    "presence_svc": "presence_svc",
     "chatctl": "internal",
 }
 
@@ -175,6 +176,8 @@ class System:
         }
         if name == "conversation_svc":
             settings["MESSAGE_SVC_TARGET"] = self.targets["message_svc"]
+        if name == "presence_svc":
+            settings["CONVERSATION_SVC_TARGET"] = self.targets["conversation_svc"]
         if name == "message_svc":
             settings["MESSAGE_HASH_KEY"] = self._hash_key
         return settings
@@ -260,6 +263,7 @@ class System:
             "DRAIN_SECONDS": "1",
             "CONVERSATION_SVC_TARGET": self.targets["conversation_svc"],
             "MESSAGE_SVC_TARGET": self.targets["message_svc"],
+            "PRESENCE_SVC_TARGET": self.targets["presence_svc"],
             "REDIS_URL": self._parts.redis_url,
             "SERVICE_KEY_FILE": str(self._keys / "edge_gateway.pem"),
             "JWT_ISSUERS": json.dumps([issuer]),

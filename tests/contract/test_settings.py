@@ -15,10 +15,12 @@ from deploy.local.folders import CHECKOUT
 from deploy.local.issuer.settings import IssuerSettings
 from edge_gateway.settings import EdgeSettings
 from message_svc.settings import MessageSettings
+from presence_svc.settings import PresenceSettings
 
 SETTINGS: dict[str, type[BaseSettings]] = {
     "conversation_svc": ConversationSettings,
     "message_svc": MessageSettings,
+    "presence_svc": PresenceSettings,
     "edge_gateway": EdgeSettings,
     "deploy.local.issuer": IssuerSettings,
 }
@@ -73,3 +75,4 @@ def test_by_default_each_service_is_looked_for_where_it_listens() -> None:
     assert default(EdgeSettings, "conversation_svc_target") == conversation
     assert default(EdgeSettings, "message_svc_target") == message
     assert default(ConversationSettings, "message_svc_target") == message
+    assert default(PresenceSettings, "conversation_svc_target") == conversation

@@ -18,8 +18,9 @@ SERVICES = {
     "ats_sync": "internal",
     "conversation_svc": "conversation_svc",
     "message_svc": "message_svc",
+    "presence_svc": "presence_svc",
 }
-"""Caller kinds by service; message_svc does not act for users."""
+"""Caller kinds by service; message_svc and presence_svc do not act for users."""
 
 
 @dataclass(frozen=True)
