@@ -10,6 +10,10 @@ import { StartView } from './view-start.js';
 import { ThreadView } from './view-thread.js';
 
 const PROBLEM_SHOWN_MS = 8_000;
+const ENDED = {
+  4502: 'This account may not use the chat at the moment.',
+  4504: 'Opened elsewhere: a newer connection took over.',
+};
 const RECONNECT_BANNER_AFTER_MS = 2_000;
 const WIDE = '(min-width: 768px)';
 const STATES = { connecting: 'Connecting…', live: 'Live', waiting: 'Reconnecting…', closed: 'Disconnected' };
@@ -176,13 +180,7 @@ export class Pane {
       this.banner.hidden = name === 'live';
       if (name === 'closed')
         this.banner.replaceChildren(
-          h(
-            'span',
-            {},
-            code === 4504
-              ? 'Opened elsewhere: a newer connection took over.'
-              : 'The session has ended. Choose a person to start again.',
-          ),
+          h('span', {}, ENDED[code] ?? 'The session has ended. Choose a person to start again.'),
         );
     } else if (!this.bannerTimer && this.banner.hidden) {
       this.bannerTimer = setTimeout(() => this.showReconnecting(), RECONNECT_BANNER_AFTER_MS);

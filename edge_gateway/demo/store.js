@@ -10,6 +10,7 @@ const CONNECTION = {
   resync: 'live',
   live: 'live',
   authRequired: 'closed',
+  banned: 'closed',
   closed: 'closed',
 };
 

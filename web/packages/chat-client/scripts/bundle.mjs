@@ -16,10 +16,12 @@ const BANNER = '// @splits/chat-client; built by `npm run build:demo` in web/pac
  * service's, the application's or the browser's: the tests run the bundle, too.
  */
 export const INTERNAL = `
-  ahead arrived aside asking begin countAt endSession factory fetchIt folders handlers happened heard identify
-  isComplete isNew isWanted isWatched lastReadAt listsReadAt loadThread lost markStale mend moment moved onChange
-  onConnecting onEnd onFailed onFrame onMended onRetry onSent onTotals onUnauthorized onWaiting outbox pageFrom parts
-  reading refreshToken rereadWith resume setFlags stale stopped tell told totals views wake watchAll
+  ahead answer api arrived aside ask asking attempts begin changed connection count countAt emit endSession
+  entries exchange factory fetchIt flush folders forget handleOf handlers happened heard identify ids isComplete
+  isNew isWanted isWatched lastReadAt listsReadAt loadThread lost mark markStale mend moment moved onChange
+  onConnecting onEnd onFailed onFrame onMended onRetry onSent onTotals onUnauthorized onWaiting outbox pageFrom
+  parts reading reads refreshToken rereadWith reset resume say setBlocked setFlags shown stale stopped take tell
+  thread told totals update view views wake watchAll
 `
   .trim()
   .split(/\s+/);

@@ -77,7 +77,7 @@ export class Api {
     }
   }
 
-  async #request<T>(method: string, path: string, body?: unknown, options: RequestOptions = {}): Promise<T> {
+  async exchange<T>(method: string, path: string, body?: unknown, options: RequestOptions = {}): Promise<T> {
     const { attempts = 3, keepalive = false } = options;
     const session = this.#session;
     const checkSession = () => {
@@ -141,27 +141,27 @@ export class Api {
     }
   }
 
-  me = () => this.#request<Me>('GET', '/me');
+  me = () => this.exchange<Me>('GET', '/me');
 
-  conversation = (id: string) => this.#request<Conversation>('GET', in_(id));
+  conversation = (id: string) => this.exchange<Conversation>('GET', in_(id));
 
   folder(name: FolderName, limit: number, cursor: string | null) {
     const from = cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`;
-    return this.#request<Page<Conversation>>('GET', `/conversations?folder=${name}&limit=${limit}${from}`);
+    return this.exchange<Page<Conversation>>('GET', `/conversations?folder=${name}&limit=${limit}${from}`);
   }
 
   watchList(cursor: string | null) {
     const from = cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`;
-    return this.#request<Page<WatchItem>>('GET', `/watch-list?limit=100${from}`);
+    return this.exchange<Page<WatchItem>>('GET', `/watch-list?limit=100${from}`);
   }
 
   messages(id: string, limit: number, beforeSeq?: number) {
     const before = beforeSeq === undefined ? '' : `&beforeSeq=${beforeSeq}`;
-    return this.#request<MessagePage>('GET', `${in_(id)}/messages?limit=${limit}${before}`);
+    return this.exchange<MessagePage>('GET', `${in_(id)}/messages?limit=${limit}${before}`);
   }
 
   changes(id: string, after: number, limit: number) {
-    return this.#request<{ items: Message[]; hasMore: boolean }>(
+    return this.exchange<{ items: Message[]; hasMore: boolean }>(
       'GET',
       `${in_(id)}/changes?after=${after}&limit=${limit}`,
     );
@@ -169,35 +169,35 @@ export class Api {
 
   /** One attempt: the outbox repeats it. */
   send(id: string, message: NewMessage) {
-    return this.#request<Message>('POST', `${in_(id)}/messages`, message, { attempts: 1 });
+    return this.exchange<Message>('POST', `${in_(id)}/messages`, message, { attempts: 1 });
   }
 
   start(recipientId: string, context: Context | undefined, message: NewMessage) {
     const body = { recipientId, ...(context && { context }), message };
-    return this.#request<{ conversation: Conversation; message: Message }>('POST', '/conversations', body);
+    return this.exchange<{ conversation: Conversation; message: Message }>('POST', '/conversations', body);
   }
 
   edit(id: string, messageId: string, text: string) {
-    return this.#request<Message>('PATCH', `${in_(id)}/messages/${encodeURIComponent(messageId)}`, { text });
+    return this.exchange<Message>('PATCH', `${in_(id)}/messages/${encodeURIComponent(messageId)}`, { text });
   }
 
   redact(id: string, messageId: string) {
-    return this.#request<Message | null>('DELETE', `${in_(id)}/messages/${encodeURIComponent(messageId)}`);
+    return this.exchange<Message | null>('DELETE', `${in_(id)}/messages/${encodeURIComponent(messageId)}`);
   }
 
   read(id: string, lastReadSeq: number, keepalive: boolean) {
-    return this.#request<ReadMark>('PUT', `${in_(id)}/read`, { lastReadSeq }, { keepalive });
+    return this.exchange<ReadMark>('PUT', `${in_(id)}/read`, { lastReadSeq }, { keepalive });
   }
 
   answer(id: string, verb: 'accept' | 'decline' | 'withdraw', body: object = {}) {
-    return this.#request<Conversation>('POST', `${in_(id)}/${verb}`, body);
+    return this.exchange<Conversation>('POST', `${in_(id)}/${verb}`, body);
   }
 
   setFlags(id: string, flags: { muted?: boolean; archived?: boolean }) {
-    return this.#request<Conversation>('PATCH', in_(id), flags);
+    return this.exchange<Conversation>('PATCH', in_(id), flags);
   }
 
   setBlocked(userId: string, blocked: boolean) {
-    return this.#request<null>(blocked ? 'PUT' : 'DELETE', `/blocks/${encodeURIComponent(userId)}`);
+    return this.exchange<null>(blocked ? 'PUT' : 'DELETE', `/blocks/${encodeURIComponent(userId)}`);
   }
 }

@@ -1,7 +1,7 @@
 import { Api, type GetToken } from './api.js';
 import { delayBefore, newKey, pause } from './backoff.js';
 import { Connection, type OpenSocket, type SocketLike } from './connection.js';
-import { ChatConversation } from './conversation.js';
+import { ChatConversation, type Parts } from './conversation.js';
 import { Entries, ignoreProblem } from './entries.js';
 import { Events } from './events.js';
 import { Folder, Totals } from './folders.js';
@@ -16,6 +16,9 @@ import type { Context, FolderName, Frame, Unread, Welcome } from './types.js';
 
 /** The tabs of a browser tell each other here who has signed out. */
 const CHANNEL = 'splits-chat';
+/** Close codes that are more than an end: 4500 and 4501 ask for a sign-in. */
+const SESSION_REVOKED = 4501;
+const BANNED = 4502;
 const hasChannel = (): boolean => typeof BroadcastChannel !== 'undefined';
 
 export interface ChatClientOptions {
@@ -37,6 +40,7 @@ export class ChatClient {
   /** Unread over all of them. */
   readonly unread: Store<Unread>;
   readonly state: Store<ClientState>;
+  protected readonly parts: Parts;
 
   readonly #api: Api;
   readonly #storage: OutboxStorage;
@@ -100,12 +104,20 @@ export class ChatClient {
       onFrame: (frame) => this.#receive(frame),
       onWaiting: (retryAt) => this.#lost(retryAt),
       onConnecting: () => this.#reconnecting({ retryAt: null, code: null }),
-      onEnd: (code) => (code === 4500 ? this.#authRequired() : this.#closed(code)),
+      onEnd: (code) => this.#ended(code),
       random,
     });
+    this.parts = {
+      api: this.#api,
+      entries: this.#entries,
+      outbox: this.#outbox,
+      reads: this.#reads,
+      connection: this.#connection,
+      status,
+    };
   }
 
-  /** Begins, or begins again after `authRequired` and `closed`. */
+  /** Begins, or begins again after `authRequired`, `banned` and `closed`. */
   connect(): void {
     this.#listen('addEventListener');
     if (hasChannel() && this.#tabs === null) {
@@ -158,16 +170,14 @@ export class ChatClient {
   conversation(id: string): ChatConversation {
     let handle = this.#handles.get(id);
     if (handle === undefined) {
-      const parts = {
-        api: this.#api,
-        entries: this.#entries,
-        outbox: this.#outbox,
-        reads: this.#reads,
-      };
-      handle = new ChatConversation(id, parts);
+      handle = this.handleOf(id);
       this.#handles.set(id, handle);
     }
     return handle;
+  }
+
+  protected handleOf(id: string): ChatConversation {
+    return new ChatConversation(id, this.parts);
   }
 
   /** Writes to somebody, into the conversation that the two have about this job, or a new one. Throws ChatProblem. */
@@ -225,9 +235,12 @@ export class ChatClient {
     this.#reconnecting({ retryAt, ...(isLoss && { counts: { ...counts, losses } }) });
   }
 
-  #closed(code: number): void {
+  #ended(code: number): void {
+    if (code <= SESSION_REVOKED) return this.#authRequired(code);
+    const isBanned = code === BANNED;
+    if (isBanned) this.#stop(); // nothing of theirs is taken
     this.#welcome = null;
-    this.#status.set({ phase: 'closed', code });
+    this.#status.set({ phase: isBanned ? 'banned' : 'closed', code });
   }
 
   #stop(): void {
@@ -238,12 +251,12 @@ export class ChatClient {
     this.#totals.stop();
   }
 
-  #authRequired(): void {
+  #authRequired(code: number | null = null): void {
     if (this.#status.get().phase === 'authRequired') return;
     this.#stop();
     this.#api.endSession();
     this.#status.count('authRequired');
-    this.#status.set({ phase: 'authRequired', retryAt: null });
+    this.#status.set({ phase: 'authRequired', retryAt: null, code });
     this.#status.emit('authRequired', {});
   }
 

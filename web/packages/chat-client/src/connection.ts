@@ -18,6 +18,15 @@ export interface SocketLike {
   close(code?: number): void;
 }
 
+/** A frame of a client's; without an `id` it is answered only when it is refused. */
+export interface Saying {
+  type: string;
+  id?: string;
+  token?: string;
+  conversationId?: string;
+  status?: 'online' | 'away';
+}
+
 export type OpenSocket = (url: string, protocols: string[]) => SocketLike;
 
 export interface ConnectionHandlers {
@@ -45,7 +54,7 @@ export class Connection {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #answerTimer: ReturnType<typeof setTimeout> | undefined;
   #refreshTimer: ReturnType<typeof setTimeout> | undefined;
-  #refreshId = '';
+  readonly #asked = new Map<string, (answer: Frame) => void>();
   #clockOffset = 0;
 
   constructor(
@@ -80,6 +89,20 @@ export class Connection {
   /** The network is gone: a close over it may take its time, so it is not waited for. */
   lost(): void {
     if (this.#running && this.#socket) this.#closed(this.#generation, 1006);
+  }
+
+  /** False when nobody is there to hear it. */
+  say(frame: Saying): boolean {
+    if (this.#isWelcome) this.#socket?.send(JSON.stringify(frame));
+    return this.#isWelcome;
+  }
+
+  /** `onAnswer` is told the `ack` or `error`, unless the connection ends before. */
+  ask(frame: Saying, onAnswer: (answer: Frame) => void): void {
+    const id = newKey();
+    this.#asked.set(id, onAnswer);
+    this.#expectAnswer(this.#generation);
+    this.say({ ...frame, id });
   }
 
   async #connect(): Promise<void> {
@@ -117,13 +140,18 @@ export class Connection {
   }
 
   #expectAnswer(generation: number): void {
+    // Asking again gives no more time.
+    this.#answerTimer ??= setTimeout(() => this.#closed(generation, 1006), ANSWER_WITHIN_MS);
+  }
+
+  #answered(): void {
     clearTimeout(this.#answerTimer);
-    this.#answerTimer = setTimeout(() => this.#closed(generation, 1006), ANSWER_WITHIN_MS);
+    this.#answerTimer = undefined;
   }
 
   #receive(generation: number, data: unknown): void {
     if (generation !== this.#generation) return;
-    clearTimeout(this.#answerTimer);
+    this.#answered();
     let frame: Frame;
     try {
       frame = JSON.parse(String(data)) as Frame;
@@ -134,10 +162,9 @@ export class Connection {
     if (frame.type === 'system.goaway') {
       this.#goawayMs = (frame.data as { reconnectInMs: number }).reconnectInMs;
     }
-    if (frame.replyTo === this.#refreshId) {
-      if (frame.type === 'ack') this.#refreshAt((frame.data as { expiresAt: string }).expiresAt);
-      else this.#refreshIn(REFRESH_AGAIN_MS);
-    }
+    const { replyTo = '' } = frame;
+    this.#asked.get(replyTo)?.(frame);
+    this.#asked.delete(replyTo);
     this.handlers.onFrame(frame);
     // Now that it has been taken in; and unless that ended this connection, and perhaps the session.
     if (generation === this.#generation && frame.cursor !== undefined) this.cursor = frame.cursor;
@@ -170,9 +197,10 @@ export class Connection {
     try {
       const token = await (forceRefresh ? this.api.refreshToken() : this.api.token());
       if (generation !== this.#generation) return;
-      this.#refreshId = newKey();
-      this.#expectAnswer(generation);
-      this.#socket?.send(JSON.stringify({ type: 'auth.refresh', id: this.#refreshId, token }));
+      this.ask({ type: 'auth.refresh', token }, ({ type, data }) => {
+        if (type === 'ack') this.#refreshAt((data as { expiresAt: string }).expiresAt);
+        else this.#refreshIn(REFRESH_AGAIN_MS);
+      });
     } catch (error) {
       if (error instanceof UnauthorizedError || generation !== this.#generation) return;
       // Until it expires there is time to try again; after that the server closes, and we come back.
@@ -205,9 +233,10 @@ export class Connection {
     this.#generation += 1;
     this.#busy = false;
     clearTimeout(this.#timer);
-    clearTimeout(this.#answerTimer);
     clearTimeout(this.#refreshTimer);
+    this.#answered();
     this.#isWelcome = false;
+    this.#asked.clear();
     const socket = this.#socket;
     this.#socket = null;
     if (socket === null) return;

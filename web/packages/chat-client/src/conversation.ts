@@ -1,10 +1,12 @@
 import type { Api } from './api.js';
 import { newKey } from './backoff.js';
+import type { Connection } from './connection.js';
 import { type Entries, ignoreProblem } from './entries.js';
 import { beginOlder, created, withChange, withOlder } from './entry.js';
 import type { Outbox, Outgoing } from './outbox.js';
 import type { ChatProblem } from './problem.js';
 import type { Reads } from './reads.js';
+import type { Status } from './state.js';
 import { Listeners, type Store, sameOr } from './store.js';
 import type { Conversation, Message } from './types.js';
 
@@ -40,6 +42,8 @@ export interface Parts {
   entries: Entries;
   outbox: Outbox;
   reads: Reads;
+  connection: Connection;
+  status: Status;
 }
 
 /** One conversation: its messages, and what this person does in it. */
@@ -54,7 +58,7 @@ export class ChatConversation implements Store<ConversationSnapshot> {
 
   constructor(
     readonly id: string,
-    private readonly parts: Parts,
+    protected readonly parts: Parts,
   ) {
     this.#snapshot = {
       conversation: null,

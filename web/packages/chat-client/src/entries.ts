@@ -89,7 +89,7 @@ export class Entries {
     const next = change(held);
     if (next === held) return;
     if (next === null) {
-      this.remove(id);
+      this.forget(id);
       return;
     }
     this.#all.set(id, next);
@@ -108,7 +108,7 @@ export class Entries {
     this.#check(id);
   }
 
-  remove(id: string): void {
+  forget(id: string): void {
     clearTimeout(this.#timers.get(id));
     this.#timers.delete(id);
     this.#readAt.delete(id);
@@ -122,7 +122,7 @@ export class Entries {
   }
 
   clear(): void {
-    for (const id of this.ids()) this.remove(id);
+    for (const id of this.ids()) this.forget(id);
     for (const each of [this.#gone, this.#loading, this.#mending]) each.clear();
     this.me = '';
   }
@@ -264,7 +264,7 @@ export class Entries {
         fresh = await this.api.conversation(id);
       } catch (error) {
         if (!(error instanceof ChatProblem && error.code === 'not_found')) throw error;
-        this.remove(id);
+        this.forget(id);
         return;
       }
       this.take(fresh, asked);

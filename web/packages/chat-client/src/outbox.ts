@@ -50,10 +50,6 @@ export class Outbox {
     return this.#items.filter((each) => each.conversationId === conversationId);
   }
 
-  get size(): number {
-    return this.#items.filter((each) => each.status !== 'sent').length;
-  }
-
   /** Whose it is, is known: takes up what an earlier page left unsent. */
   async open(userId: string): Promise<void> {
     if (this.#userId !== userId) {
@@ -98,7 +94,7 @@ export class Outbox {
 
   /** Throws ChatProblem `outbox_full` when 100 wait. */
   add(item: Outgoing): void {
-    if (this.size >= MOST) {
+    if (this.#items.filter((each) => each.status !== 'sent').length >= MOST) {
       throw new ChatProblem({ code: 'outbox_full', detail: `${MOST} messages wait to be sent.` });
     }
     this.#items = [...this.#items, item];

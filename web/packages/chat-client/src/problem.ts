@@ -8,8 +8,8 @@ interface ProblemFields {
   status?: number;
   title?: string;
   detail?: string;
-  requestId?: string;
-  retryAfterMs?: number;
+  requestId?: string | null;
+  retryAfterMs?: number | null;
   errors?: readonly Violation[];
 }
 
@@ -34,13 +34,14 @@ export class ChatProblem extends Error {
   readonly retryAfterMs: number | null;
   readonly errors: readonly Violation[];
 
-  constructor({ code, status = 0, title, detail, requestId, retryAfterMs, errors }: ProblemFields) {
+  constructor(fields: ProblemFields) {
+    const { code, status = 0, title, detail, requestId = null, retryAfterMs = null, errors = [] } = fields;
     super(detail || title || code);
     this.code = code;
     this.status = status;
-    this.requestId = requestId ?? null;
-    this.retryAfterMs = retryAfterMs ?? null;
-    this.errors = errors ?? [];
+    this.requestId = requestId;
+    this.retryAfterMs = retryAfterMs;
+    this.errors = errors;
   }
 
   /** Whether the same request may succeed later: no answer, 408, 429, 502-504. */
@@ -62,7 +63,7 @@ export class ChatProblem extends Error {
       title: response.statusText,
       ...body,
       status: response.status,
-      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+      retryAfterMs,
     });
   }
 }

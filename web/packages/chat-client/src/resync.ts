@@ -88,7 +88,7 @@ export class Resync {
     const take = (items: readonly WatchItem[]): boolean => {
       const different = items.filter((item) => this.#differs(item));
       for (const { removed, conversationId } of different) {
-        if (removed) this.entries.remove(conversationId);
+        if (removed) this.entries.forget(conversationId);
         else wanted.add(conversationId);
       }
       return different.length > 0;

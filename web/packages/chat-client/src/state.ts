@@ -6,8 +6,9 @@ import type { Conversation, Frame, Message, Notice, Receipt } from './types.js';
 
 /**
  * `connecting` at first · `reconnecting` after a loss · `resumed`: what was missed is coming · `resync`: what was
- * missed is being read · `live` · `authRequired`: no session, `connect()` after the next sign-in ·
- * `closed`: ended by the service, `code` says why · `idle`.
+ * missed is being read · `live` · `authRequired`: no session, or one that was revoked (`code` 4501): `connect()`
+ * after the next sign-in · `banned`: this person may not use the chat (`code` 4502) · `closed`: ended by the service,
+ * `code` says why (4504: a newer connection took its place) · `idle`.
  */
 export type Phase =
   | 'idle'
@@ -17,6 +18,7 @@ export type Phase =
   | 'resync'
   | 'live'
   | 'authRequired'
+  | 'banned'
   | 'closed';
 
 export interface ClientState {
@@ -24,7 +26,7 @@ export interface ClientState {
   readonly userId: string | null;
   /** Unix milliseconds of the next attempt, while `reconnecting` and waiting for it. */
   readonly retryAt: number | null;
-  /** The close code, when `closed`. */
+  /** The close code, when the service ended it. */
   readonly code: number | null;
   /** How often each happened: what was lost, and what was mended. */
   readonly counts: {

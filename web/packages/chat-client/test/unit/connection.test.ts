@@ -192,7 +192,47 @@ test('a token that cannot be had for another reason is asked for again', async (
   expect(ada.state.getSnapshot().phase).toBe('live');
 });
 
-test.each([4501, 4502, 4503, 4504])('close code %i is the end', async (code) => {
+test('a revoked session asks for a sign-in at once, and says why', async () => {
+  const server = new FakeChat();
+  const ada = clientOf(server, 'ada');
+  const { id } = server.start('bob', 'ada', 'one').conversation;
+  await live(ada);
+  let told = 0;
+  ada.on('authRequired', () => {
+    told += 1;
+  });
+  server.cut('ada', 4501);
+  expect(ada.state.getSnapshot()).toMatchObject({ phase: 'authRequired', code: 4501 });
+  ada.conversation(id).send('waits for the next session');
+  await pass(60_000);
+  expect([told, server.opened.length, server.talks.get(id)?.messages.length]).toEqual([1, 1, 1]);
+  await live(ada);
+  await pass(1_000);
+  expect(ada.state.getSnapshot().code).toBeNull();
+  expect(server.talks.get(id)?.messages.map((each) => each.text)).toEqual([
+    'one',
+    'waits for the next session',
+  ]);
+});
+
+test('a ban is a state of its own in which nothing is tried, until it is lifted and asked for again', async () => {
+  const server = new FakeChat();
+  const ada = clientOf(server, 'ada');
+  const { id } = server.start('bob', 'ada', 'one').conversation;
+  await live(ada);
+  server.cut('ada', 4502);
+  expect(ada.state.getSnapshot()).toMatchObject({ phase: 'banned', code: 4502 });
+  server.calls.length = 0;
+  ada.conversation(id).send('waits');
+  ada.retryNow();
+  await pass(60_000);
+  expect([server.opened.length, server.calls]).toEqual([1, []]);
+  await live(ada);
+  await pass(1_000);
+  expect(server.talks.get(id)?.messages.map((each) => each.text)).toEqual(['one', 'waits']);
+});
+
+test.each([4503, 4504])('close code %i is the end', async (code) => {
   const server = new FakeChat();
   const ada = clientOf(server, 'ada');
   await live(ada);
