@@ -12,7 +12,7 @@ import aiohttp
 import structlog
 
 from edge_gateway import joins, profiles
-from edge_gateway.clients import Backends, conversation_stub, message_stub
+from edge_gateway.clients import Backends, conversation_stub, message_stub, presence_stub
 from edge_gateway.cursors import CursorSigner
 from edge_gateway.http.front import Front
 from edge_gateway.http.server import HttpServer
@@ -77,6 +77,7 @@ class EdgeApp:
         self._backends = backends = Backends(
             ServiceClient(settings.conversation_svc_target, conversation_stub, signer),
             ServiceClient(settings.message_svc_target, message_stub, signer),
+            ServiceClient(settings.presence_svc_target, presence_stub, signer),
             signer,
             Bounds(settings.send_batch_max, settings.send_calls_max, settings.send_queue_max),
             on_send_call=self.metrics.sends_per_call.observe,

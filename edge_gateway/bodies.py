@@ -6,7 +6,7 @@ Every problem of a body is collected, each with its RFC 6901 pointer, and told a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
@@ -87,6 +87,16 @@ class Fields:
         else:
             return list(value)
         return []
+
+    def choice(self, name: str, allowed: Collection[str]) -> str:
+        """One of a few words; "" when absent (or null) or wrong."""
+        value = self._values.get(name)
+        if value is None:
+            return ""
+        if isinstance(value, str) and value in allowed:
+            return value
+        self._note(name, "choice", f"must be one of {', '.join(allowed)}")
+        return ""
 
     def boolean(self, name: str) -> bool:
         """True or false; false when absent (or null) or wrong."""

@@ -31,6 +31,7 @@ class _Listening(Settings):
 class _Backends(Settings):
     conversation_svc_target: str = "127.0.0.1:50052"
     message_svc_target: str = "127.0.0.1:50051"
+    presence_svc_target: str = "127.0.0.1:50053"
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
     service_key_file: Path = Path("keys/edge_gateway.pem")
     """Ed25519 private key, PEM: proves the edge to the services."""

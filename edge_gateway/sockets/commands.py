@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import structlog
 
 from edge_gateway import problems, views
@@ -19,13 +21,23 @@ from servicekit.ids import new_id
 _log = structlog.get_logger(__name__)
 
 
+class Reports(Protocol):
+    """Who tells presence_svc which sockets are there."""
+
+    def ping(self, session: Session, *, away: bool | None) -> None:
+        """The client says that it is there; None = as it said last. Must not block."""
+
+
 class Commands:
     """Handles the frames of all sockets; each is answered by `ack` or `error`."""
 
-    def __init__(self, backends: Backends, verifier: TokenVerifier, *, timeout_s: float) -> None:
+    def __init__(
+        self, backends: Backends, verifier: TokenVerifier, *, timeout_s: float, reports: Reports | None = None
+    ) -> None:
         self._backends = backends
         self._verifier = verifier
         self._timeout_s = timeout_s
+        self._reports = reports
 
     async def handle(self, session: Session, payload: bytes) -> None:
         """One frame, from bytes to the answer."""
@@ -56,6 +68,12 @@ class Commands:
                 return None
             case frames.AuthRefresh() as refresh:
                 return await self._refresh(session, refresh)
+            case frames.PresencePing(away):
+                if self._reports is not None:
+                    self._reports.ping(session, away=away)
+                return None
+            case frames.Typing() | frames.ConversationOpen() | frames.ConversationClose():
+                raise ChatError(Reason.UNAVAILABLE, "Nothing of it is shown yet.")
 
     async def _read(self, session: Session, mark: frames.ReadReceipt) -> None:
         admit(session.principal, "ws read.receipt", writes=True)

@@ -21,9 +21,25 @@ OWN_TYPES = frozenset({WELCOME, CAUGHT_UP, GOAWAY, ACK, ERROR})
 """Frames that the edge makes itself."""
 
 READ_RECEIPT, AUTH_REFRESH, MESSAGE_SEND = "read.receipt", "auth.refresh", "message.send"
-CLIENT_TYPES = frozenset({READ_RECEIPT, AUTH_REFRESH, MESSAGE_SEND})
+TYPING_STARTED, TYPING_STOPPED = "typing.started", "typing.stopped"
+PRESENCE_PING = "presence.ping"
+CONVERSATION_OPEN, CONVERSATION_CLOSE = "conversation.open", "conversation.close"
+CLIENT_TYPES = frozenset(
+    {
+        READ_RECEIPT,
+        AUTH_REFRESH,
+        TYPING_STARTED,
+        TYPING_STOPPED,
+        PRESENCE_PING,
+        CONVERSATION_OPEN,
+        CONVERSATION_CLOSE,
+        MESSAGE_SEND,
+    }
+)
 """Frames that a client may send; the last is answered with where to send instead."""
 
+ONLINE, AWAY = "online", "away"
+_STATUSES = (ONLINE, AWAY)
 INSTANCE = "/ws/chat"
 _MAX_ID = 64
 
@@ -44,11 +60,43 @@ class AuthRefresh:
 
 
 @dataclass(frozen=True, slots=True)
+class Typing:
+    """The client types, or has stopped."""
+
+    conversation_id: str
+    started: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PresencePing:
+    """The client is there. `away`: whether nobody looks at it; None = as it said last."""
+
+    away: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationOpen:
+    """The client has a conversation on screen."""
+
+    conversation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationClose:
+    """The client has it on screen no more."""
+
+    conversation_id: str
+
+
+Body = ReadReceipt | AuthRefresh | Typing | PresencePing | ConversationOpen | ConversationClose
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """A client's frame, checked. `reply_to` is its `id`, for the answer."""
 
     reply_to: str | None
-    body: ReadReceipt | AuthRefresh
+    body: Body
 
 
 class FrameError(Exception):
@@ -90,7 +138,7 @@ def _reply_to(frame: dict[str, Any]) -> str | None:
     return given
 
 
-def _body(frame: dict[str, Any]) -> ReadReceipt | AuthRefresh:
+def _body(frame: dict[str, Any]) -> Body:
     fields = Fields(frame)
     match frame.get("type"):
         case "read.receipt":
@@ -98,6 +146,18 @@ def _body(frame: dict[str, Any]) -> ReadReceipt | AuthRefresh:
             last_read_seq = fields.integer("lastReadSeq")
             fields.finish()
             return ReadReceipt(known_shape(conversation_id), last_read_seq)
+        case "typing.started":
+            return Typing(_conversation(fields), started=True)
+        case "typing.stopped":
+            return Typing(_conversation(fields), started=False)
+        case "conversation.open":
+            return ConversationOpen(_conversation(fields))
+        case "conversation.close":
+            return ConversationClose(_conversation(fields))
+        case "presence.ping":
+            status = fields.choice("status", _STATUSES)
+            fields.finish()
+            return PresencePing(None if status == "" else status == AWAY)
         case "auth.refresh":
             token = fields.text("token", longest=8192, required=True)
             fields.finish()
@@ -111,6 +171,13 @@ def _body(frame: dict[str, Any]) -> ReadReceipt | AuthRefresh:
             )
         case _:
             raise invalid("/type", "choice", f"must be one of {', '.join(sorted(CLIENT_TYPES))}")
+
+
+def _conversation(fields: Fields) -> str:
+    """Of a frame that names nothing else."""
+    conversation_id = fields.text("conversationId", longest=64, required=True)
+    fields.finish()
+    return known_shape(conversation_id)
 
 
 def event(name: str, data: Json, *, now: datetime, cursor: str | None = None) -> bytes:

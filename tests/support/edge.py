@@ -56,6 +56,7 @@ async def run_edge(keys: Keys, redis_url: str, issuer: Issuer, **settings: Any) 
             "ws_close_timeout_ms": 500,
             "conversation_svc_target": target,
             "message_svc_target": target,
+            "presence_svc_target": target,
             "redis_url": redis_url,
             "service_key_file": keys.key_file("edge_gateway"),
             "jwt_issuers": (KnownIssuer(issuer=issuer.url, audiences=(AUDIENCE,)),),

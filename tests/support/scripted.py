@@ -1,4 +1,4 @@
-"""Both services behind one real gRPC server with the real interceptors: each RPC answers as the test says.
+"""The services behind one real gRPC server with the real interceptors: each RPC answers as the test says.
 
 For what real services do only when they are at fault; the edge with the real ones is tested end to end.
 """
@@ -17,6 +17,8 @@ from splits.chat.conversation.v1 import service_pb2_grpc as conversation_grpc
 from splits.chat.message.v1 import message_pb2 as message_pb
 from splits.chat.message.v1 import service_pb2 as message_rpc
 from splits.chat.message.v1 import service_pb2_grpc as message_grpc
+from splits.chat.presence.v1 import service_pb2 as presence_rpc
+from splits.chat.presence.v1 import service_pb2_grpc as presence_grpc
 
 from edge_gateway.views import ROLES
 from servicekit.errors import ChatError, Reason
@@ -29,8 +31,13 @@ from tests.support.keys import Keys
 Answer = Callable[[Any, ActingUser | None], Any]
 """From the request and the person it is for, to the response; may be asynchronous, may raise ChatError."""
 
-SERVICES = ("splits.chat.conversation.v1.ConversationService", "splits.chat.message.v1.MessageService")
-_BATCHES = ("SendMessages", "GetWelcomes", "SyncProfiles")
+SERVICES = (
+    "splits.chat.conversation.v1.ConversationService",
+    "splits.chat.message.v1.MessageService",
+    "splits.chat.presence.v1.PresenceService",
+)
+_FOR_NOBODY = ("SendMessages", "GetWelcomes", "SyncProfiles", "WatchConversations", "ReportConnections")
+"""Not for one acting user."""
 _ROLES = {name: number for number, name in ROLES.items()}
 
 
@@ -51,6 +58,8 @@ class Scripted:
             "GetWelcomes": self._welcomes,
             "SyncProfiles": self._profiles,
             "GetMessages": self._messages,
+            "ReportConnections": lambda _request, _user: presence_rpc.ReportConnectionsResponse(),
+            "SetTyping": lambda _request, _user: presence_rpc.SetTypingResponse(),
             "GetSettings": lambda _request, _user: conversation_rpc.GetSettingsResponse(
                 settings=conversation_rpc.Settings(read_receipts=True, typing_indicators=True, presence=True)
             ),
@@ -93,7 +102,7 @@ class Scripted:
     async def answer(self, name: str, request: Any) -> Any:
         """What the RPC of that name does."""
         assert current_caller().kind == "edge"
-        return await self._answer(name, request, None if name in _BATCHES else current_user())
+        return await self._answer(name, request, None if name in _FOR_NOBODY else current_user())
 
     async def _answer(self, name: str, request: Any, user: ActingUser | None) -> Any:
         self.calls.append(name)
@@ -136,6 +145,9 @@ async def serve_scripted(keys: Keys, port: int = 0) -> AsyncIterator[tuple[Scrip
         )
         message_grpc.add_MessageServiceServicer_to_server(
             _servicer(message_grpc.MessageServiceServicer, scripted), server
+        )
+        presence_grpc.add_PresenceServiceServicer_to_server(
+            _servicer(presence_grpc.PresenceServiceServicer, scripted), server
         )
 
     server = GrpcServer(

@@ -18,7 +18,7 @@ from opentelemetry.trace import SpanKind
 from splits.chat.message.v1 import message_pb2 as message_pb
 from splits.chat.message.v1 import service_pb2 as message_rpc
 
-from edge_gateway.clients import Backends, conversation_stub, message_stub
+from edge_gateway.clients import Backends, conversation_stub, message_stub, presence_stub
 from edge_gateway.send_batches import Bounds
 from servicekit import telemetry
 from servicekit.errors import ChatError, Reason
@@ -191,6 +191,7 @@ async def backends(keys: Keys) -> AsyncIterator[tuple[Backends, Scripted, Messag
         running = Backends(
             ServiceClient(target, conversation_stub, signer),
             ServiceClient(target, message_stub, signer),
+            ServiceClient(target, presence_stub, signer),
             signer,
             Bounds(most=32, in_flight=1, waiting=100),
         )

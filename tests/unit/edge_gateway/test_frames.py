@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from edge_gateway import problems
 from edge_gateway.sockets import frames
-from edge_gateway.sockets.frames import AuthRefresh, Command, FrameError, ReadReceipt
+from edge_gateway.sockets.frames import (
+    AuthRefresh,
+    Command,
+    ConversationClose,
+    ConversationOpen,
+    FrameError,
+    PresencePing,
+    ReadReceipt,
+    Typing,
+)
 from servicekit.errors import Reason
 from tests.support import contract
 
@@ -36,6 +45,21 @@ def test_a_clients_frames_are_understood() -> None:
         "1", ReadReceipt(WHERE, 7)
     )
     assert parse(type="auth.refresh", token="a.b.c", more=1) == Command(None, AuthRefresh("a.b.c"))
+    started = parse(type="typing.started", conversationId=WHERE, lastReadSeq="none of its own")
+    assert started == Command(None, Typing(WHERE, started=True))
+    assert parse(type="typing.stopped", conversationId=WHERE).body == Typing(WHERE, started=False)
+    assert parse(type="conversation.open", id="o", conversationId=WHERE) == Command(
+        "o", ConversationOpen(WHERE)
+    )
+    assert parse(type="conversation.close", conversationId=WHERE).body == ConversationClose(WHERE)
+
+
+@pytest.mark.parametrize(
+    ("said", "away"),
+    [({}, None), ({"status": None}, None), ({"status": "online"}, False), ({"status": "away"}, True)],
+)
+def test_a_ping_may_say_whether_somebody_looks(said: dict[str, Any], away: bool | None) -> None:
+    assert parse(type="presence.ping", **said).body == PresencePing(away)
 
 
 def test_a_message_is_refused_with_where_to_send_it() -> None:
@@ -54,7 +78,13 @@ def test_a_message_is_refused_with_where_to_send_it() -> None:
         (b'{"a":' * 4000, "validation_failed", ""),
         (b"{}", "validation_failed", "/type"),
         (b'{"type":1}', "validation_failed", "/type"),
-        (b'{"type":"typing.started"}', "validation_failed", "/type"),
+        (b'{"type":"typing.began"}', "validation_failed", "/type"),
+        (b'{"type":"typing.started"}', "validation_failed", "/conversationId"),
+        (b'{"type":"typing.stopped","conversationId":7}', "validation_failed", "/conversationId"),
+        (b'{"type":"conversation.open","conversationId":"x"}', "not_found", None),
+        (b'{"type":"conversation.close"}', "validation_failed", "/conversationId"),
+        (b'{"type":"presence.ping","status":"offline"}', "validation_failed", "/status"),
+        (b'{"type":"presence.ping","status":["away"]}', "validation_failed", "/status"),
         (b'{"type":"read.receipt","id":7}', "validation_failed", "/id"),
         (b'{"type":"read.receipt"}', "validation_failed", "/conversationId"),
         (b'{"type":"auth.refresh"}', "validation_failed", "/token"),

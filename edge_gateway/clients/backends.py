@@ -1,16 +1,12 @@
-"""The services behind the edge, one method an RPC: typed, with a deadline, for a person."""
+"""What the edge asks of the services behind it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeAlias
 
-import grpc
-import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
-from opentelemetry import trace
 from splits.chat.conversation.v1 import conversation_pb2 as conversation_pb
 from splits.chat.conversation.v1 import service_pb2 as conversation_rpc
 from splits.chat.conversation.v1 import service_pb2_grpc as conversation_grpc
@@ -18,12 +14,15 @@ from splits.chat.message.v1 import message_pb2 as message_pb
 from splits.chat.message.v1 import service_pb2 as message_rpc
 from splits.chat.message.v1 import service_pb2_grpc as message_grpc
 
+from edge_gateway.clients.calls import CALL_S, call, time_left
+from edge_gateway.clients.presence import PresenceCalls
 from edge_gateway.send_batches import Bounds, Member, SendBatches
-from servicekit.errors import ChatError, Reason
-from servicekit.grpc_client import RequestT, ResponseT, ServiceClient
+from servicekit.grpc_client import ServiceClient
 from servicekit.identity import ActingUser, Signer
 
 if TYPE_CHECKING:  # the stubs alone know the asynchronous flavour
+    from edge_gateway.clients.presence import PresenceStub
+
     ConversationStub: TypeAlias = conversation_grpc.ConversationServiceAsyncStub
     MessageStub: TypeAlias = message_grpc.MessageServiceAsyncStub
 conversation_stub: Callable[..., ConversationStub] = conversation_grpc.ConversationServiceStub
@@ -31,37 +30,18 @@ message_stub: Callable[..., MessageStub] = message_grpc.MessageServiceStub
 
 TOGETHER = 64
 """Most people in one call, as the contracts have it."""
-_CALL_S = 3.0
 _REDACT_S = 4.5
 """A redaction is answered once no copy of the text is on its way: some seconds after it was written."""
-_ANSWER_S = 0.1
-"""What a call leaves of the budget, to answer with."""
-_deadline: ContextVar[float | None] = ContextVar("edge_deadline", default=None)
-_log = structlog.get_logger(__name__)
-
-
-class budget:  # noqa: N801 - used as the function that it is to its callers
-    """All calls made inside share this time."""
-
-    __slots__ = ("_seconds", "_token")
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-
-    def __enter__(self) -> None:
-        self._token = _deadline.set(asyncio.get_running_loop().time() + self._seconds)
-
-    def __exit__(self, *_: object) -> None:
-        _deadline.reset(self._token)
 
 
 class Backends:
-    """conversation_svc and message_svc. Every method raises ChatError only."""
+    """conversation_svc, message_svc and, as `presence`, presence_svc. Every method raises ChatError only."""
 
     def __init__(
         self,
         conversations: ServiceClient[ConversationStub],
         messages: ServiceClient[MessageStub],
+        presence: ServiceClient[PresenceStub],
         signer: Signer,
         sends: Bounds,
         *,
@@ -69,6 +49,7 @@ class Backends:
     ) -> None:
         self._conversations = conversations
         self._messages = messages
+        self.presence = PresenceCalls(presence, signer)
         self._signer = signer
         self._sends = SendBatches(self._send_messages, sends)
         self._on_send_call = on_send_call
@@ -76,7 +57,7 @@ class Backends:
     async def close(self) -> None:
         """Ends the connections."""
         await self._sends.close()
-        await asyncio.gather(self._conversations.close(), self._messages.close())
+        await asyncio.gather(self._conversations.close(), self._messages.close(), self.presence.close())
 
     @property
     def sends_waiting(self) -> int:
@@ -89,7 +70,7 @@ class Backends:
         """One for each of at most TOGETHER."""
         request = conversation_rpc.SyncProfilesRequest(acting_users=self._signer.assertion_together(users))
         stub = self._conversations.stub
-        return (await self._call(self._conversations, stub.SyncProfiles, request, None)).people
+        return (await call(self._conversations, stub.SyncProfiles, request, None)).people
 
     async def create_conversation(
         self,
@@ -104,7 +85,7 @@ class Backends:
             recipient_id=recipient_id, context=context, message=message, idempotency_key=idempotency_key
         )
         stub = self._conversations.stub
-        return await self._call(self._conversations, stub.CreateConversation, request, user)
+        return await call(self._conversations, stub.CreateConversation, request, user)
 
     async def get_conversations(
         self, user: ActingUser, ids: Sequence[str]
@@ -113,14 +94,14 @@ class Backends:
             return {}
         request = conversation_rpc.GetConversationsRequest(conversation_ids=ids)
         stub = self._conversations.stub
-        response = await self._call(self._conversations, stub.GetConversations, request, user)
+        response = await call(self._conversations, stub.GetConversations, request, user)
         return {conversation.id: conversation for conversation in response.conversations}
 
     async def accept_request(
         self, user: ActingUser, conversation_id: str
     ) -> conversation_rpc.AcceptRequestResponse:
         request = conversation_rpc.AcceptRequestRequest(conversation_id=conversation_id)
-        return await self._call(self._conversations, self._conversations.stub.AcceptRequest, request, user)
+        return await call(self._conversations, self._conversations.stub.AcceptRequest, request, user)
 
     async def decline_request(
         self, user: ActingUser, conversation_id: str, *, reason: str, block: bool
@@ -128,38 +109,38 @@ class Backends:
         request = conversation_rpc.DeclineRequestRequest(
             conversation_id=conversation_id, reason=reason, block=block
         )
-        return await self._call(self._conversations, self._conversations.stub.DeclineRequest, request, user)
+        return await call(self._conversations, self._conversations.stub.DeclineRequest, request, user)
 
     async def withdraw_request(
         self, user: ActingUser, conversation_id: str
     ) -> conversation_rpc.WithdrawRequestResponse:
         request = conversation_rpc.WithdrawRequestRequest(conversation_id=conversation_id)
-        return await self._call(self._conversations, self._conversations.stub.WithdrawRequest, request, user)
+        return await call(self._conversations, self._conversations.stub.WithdrawRequest, request, user)
 
     async def put_block(self, user: ActingUser, user_id: str) -> None:
         request = conversation_rpc.PutBlockRequest(user_id=user_id)
-        await self._call(self._conversations, self._conversations.stub.PutBlock, request, user)
+        await call(self._conversations, self._conversations.stub.PutBlock, request, user)
 
     async def delete_block(self, user: ActingUser, user_id: str) -> None:
         request = conversation_rpc.DeleteBlockRequest(user_id=user_id)
-        await self._call(self._conversations, self._conversations.stub.DeleteBlock, request, user)
+        await call(self._conversations, self._conversations.stub.DeleteBlock, request, user)
 
     async def list_blocks(
         self, user: ActingUser, limit: int, after: conversation_rpc.BlockPosition | None
     ) -> conversation_rpc.ListBlocksResponse:
         request = conversation_rpc.ListBlocksRequest(limit=limit, after=after)
-        return await self._call(self._conversations, self._conversations.stub.ListBlocks, request, user)
+        return await call(self._conversations, self._conversations.stub.ListBlocks, request, user)
 
     async def get_settings(self, user: ActingUser) -> conversation_rpc.Settings:
         request = conversation_rpc.GetSettingsRequest()
         stub = self._conversations.stub
-        return (await self._call(self._conversations, stub.GetSettings, request, user)).settings
+        return (await call(self._conversations, stub.GetSettings, request, user)).settings
 
     async def update_settings(
         self, user: ActingUser, request: conversation_rpc.UpdateSettingsRequest
     ) -> conversation_rpc.Settings:
         stub = self._conversations.stub
-        return (await self._call(self._conversations, stub.UpdateSettings, request, user)).settings
+        return (await call(self._conversations, stub.UpdateSettings, request, user)).settings
 
     # --- message_svc --------------------------------------------------------------------------------------
 
@@ -170,7 +151,7 @@ class Backends:
         send = message_rpc.Send(
             acting_user=self._signer.assertion(user), conversation_id=conversation_id, message=message
         )
-        return await self._sends.send(send, sender_id=user.user_id, timeout=_time_left(_CALL_S))
+        return await self._sends.send(send, sender_id=user.user_id, timeout=time_left(CALL_S))
 
     async def _send_messages(
         self, members: Sequence[Member], timeout: float
@@ -180,15 +161,13 @@ class Backends:
         # A call of one is made in its sender's own span; one of many links to theirs.
         spans = [member.span for member in members] if len(members) > 1 else ()
         stub = self._messages.stub
-        response = await self._call(
-            self._messages, stub.SendMessages, request, None, timeout=timeout, serves=spans
-        )
+        response = await call(self._messages, stub.SendMessages, request, None, timeout=timeout, serves=spans)
         return response.outcomes
 
     async def list_messages(
         self, user: ActingUser, request: message_rpc.ListMessagesRequest
     ) -> message_rpc.ListMessagesResponse:
-        return await self._call(self._messages, self._messages.stub.ListMessages, request, user)
+        return await call(self._messages, self._messages.stub.ListMessages, request, user)
 
     async def get_messages(
         self, user: ActingUser, refs: Sequence[tuple[str, int]]
@@ -199,7 +178,7 @@ class Backends:
         request = message_rpc.GetMessagesRequest(
             refs=[message_rpc.MessageRef(conversation_id=where, seq=seq) for where, seq in refs]
         )
-        return (await self._call(self._messages, self._messages.stub.GetMessages, request, user)).messages
+        return (await call(self._messages, self._messages.stub.GetMessages, request, user)).messages
 
     async def list_changes(
         self, user: ActingUser, conversation_id: str, after: int, limit: int
@@ -207,7 +186,7 @@ class Backends:
         request = message_rpc.ListChangesRequest(
             conversation_id=conversation_id, after_change_seq=after, limit=limit
         )
-        return await self._call(self._messages, self._messages.stub.ListChanges, request, user)
+        return await call(self._messages, self._messages.stub.ListChanges, request, user)
 
     async def edit_message(
         self, user: ActingUser, conversation_id: str, message_id: str, text: str
@@ -215,26 +194,26 @@ class Backends:
         request = message_rpc.EditMessageRequest(
             conversation_id=conversation_id, message_id=message_id, text=text
         )
-        return await self._call(self._messages, self._messages.stub.EditMessage, request, user)
+        return await call(self._messages, self._messages.stub.EditMessage, request, user)
 
     async def redact_message(
         self, user: ActingUser, conversation_id: str, message_id: str
     ) -> message_rpc.RedactMessageResponse:
         request = message_rpc.RedactMessageRequest(conversation_id=conversation_id, message_id=message_id)
         stub = self._messages.stub
-        return await self._call(self._messages, stub.RedactMessage, request, user, timeout=_REDACT_S)
+        return await call(self._messages, stub.RedactMessage, request, user, timeout=_REDACT_S)
 
     async def set_flags(
         self, user: ActingUser, conversation_id: str, *, muted: bool | None, archived: bool | None
     ) -> message_pb.MemberView:
         request = message_rpc.SetFlagsRequest(conversation_id=conversation_id, muted=muted, archived=archived)
-        return (await self._call(self._messages, self._messages.stub.SetFlags, request, user)).view
+        return (await call(self._messages, self._messages.stub.SetFlags, request, user)).view
 
     async def mark_read(
         self, user: ActingUser, conversation_id: str, last_read_seq: int
     ) -> message_rpc.MarkReadResponse:
         request = message_rpc.MarkReadRequest(conversation_id=conversation_id, last_read_seq=last_read_seq)
-        return await self._call(self._messages, self._messages.stub.MarkRead, request, user)
+        return await call(self._messages, self._messages.stub.MarkRead, request, user)
 
     async def list_inbox(
         self,
@@ -244,7 +223,7 @@ class Backends:
         after: message_rpc.InboxPosition | None,
     ) -> message_rpc.ListInboxResponse:
         request = message_rpc.ListInboxRequest(list=which, limit=limit, after=after)
-        return await self._call(self._messages, self._messages.stub.ListInbox, request, user)
+        return await call(self._messages, self._messages.stub.ListInbox, request, user)
 
     async def get_member_views(
         self, user: ActingUser, ids: Sequence[str]
@@ -252,12 +231,12 @@ class Backends:
         if not ids:
             return {}
         request = message_rpc.GetMemberViewsRequest(conversation_ids=ids)
-        response = await self._call(self._messages, self._messages.stub.GetMemberViews, request, user)
+        response = await call(self._messages, self._messages.stub.GetMemberViews, request, user)
         return {view.conversation_id: view for view in response.views}
 
     async def get_unread(self, user: ActingUser) -> message_pb.UnreadTotals:
         request = message_rpc.GetUnreadRequest()
-        return (await self._call(self._messages, self._messages.stub.GetUnread, request, user)).unread
+        return (await call(self._messages, self._messages.stub.GetUnread, request, user)).unread
 
     async def get_welcomes(
         self, asked: Sequence[tuple[ActingUser, Timestamp | None]], limit: int
@@ -268,7 +247,7 @@ class Backends:
             people=[message_rpc.WelcomeAsk(changed_after=after) for _, after in asked],
             limit=limit,
         )
-        return (await self._call(self._messages, self._messages.stub.GetWelcomes, request, None)).welcomes
+        return (await call(self._messages, self._messages.stub.GetWelcomes, request, None)).welcomes
 
     async def get_watch_list(
         self,
@@ -278,34 +257,4 @@ class Backends:
         after: message_rpc.WatchPosition | None = None,
     ) -> message_rpc.GetWatchListResponse:
         request = message_rpc.GetWatchListRequest(limit=limit, after=after)
-        return await self._call(self._messages, self._messages.stub.GetWatchList, request, user)
-
-    async def _call(
-        self,
-        client: ServiceClient[ConversationStub] | ServiceClient[MessageStub],
-        method: grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT],
-        request: RequestT,
-        acting: ActingUser | None,
-        *,
-        timeout: float = _CALL_S,
-        serves: Sequence[trace.Span] = (),
-    ) -> ResponseT:
-        """One call. All of ours may be repeated: reads, and changes that are the same when done twice."""
-        try:
-            return await client.call(
-                method, request, timeout=_time_left(timeout), acting=acting, idempotent=True, serves=serves
-            )
-        except ChatError as error:
-            if error.reason is Reason.UNAUTHENTICATED:
-                # The service does not believe this edge: nothing that the person could mend by signing in.
-                _log.error("service_refused_the_edge")
-                raise ChatError(Reason.UNAVAILABLE, "The service is not available; try again.") from error
-            raise
-
-
-def _time_left(timeout: float) -> float:
-    """`timeout`, cut to what is left of the budget; may be negative."""
-    deadline = _deadline.get()
-    if deadline is None:
-        return timeout
-    return min(timeout, deadline - _ANSWER_S - asyncio.get_running_loop().time())
+        return await call(self._messages, self._messages.stub.GetWatchList, request, user)

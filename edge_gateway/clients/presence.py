@@ -1,0 +1,52 @@
+"""presence_svc: who is here, who types, and what may be shown of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from splits.chat.presence.v1 import service_pb2 as presence_rpc
+from splits.chat.presence.v1 import service_pb2_grpc as presence_grpc
+
+from edge_gateway.clients.calls import call
+from servicekit.grpc_client import ServiceClient
+from servicekit.identity import ActingUser, Signer
+
+if TYPE_CHECKING:  # the stubs alone know the asynchronous flavour
+    PresenceStub: TypeAlias = presence_grpc.PresenceServiceAsyncStub
+presence_stub: Callable[..., PresenceStub] = presence_grpc.PresenceServiceStub
+
+
+class PresenceCalls:
+    """One method an RPC. Each raises ChatError only."""
+
+    def __init__(self, client: ServiceClient[PresenceStub], signer: Signer) -> None:
+        self._client = client
+        self._signer = signer
+
+    async def close(self) -> None:
+        """Ends the connections."""
+        await self._client.close()
+
+    async def report(self, connections: Sequence[presence_rpc.Connection]) -> None:
+        """What became of at most 1000 sockets, in the order given."""
+        request = presence_rpc.ReportConnectionsRequest(connections=connections)
+        await call(self._client, self._client.stub.ReportConnections, request, None)
+
+    async def get(self, user: ActingUser, user_ids: Sequence[str]) -> Sequence[presence_rpc.Presence]:
+        """Of at most 100 people, those whom the user may ask about."""
+        request = presence_rpc.GetPresenceRequest(user_ids=user_ids)
+        return (await call(self._client, self._client.stub.GetPresence, request, user)).people
+
+    async def watch(self, screens: Sequence[tuple[ActingUser, str]]) -> Sequence[presence_rpc.Watch]:
+        """What may be shown to each of at most TOGETHER viewers of the conversation they look at."""
+        request = presence_rpc.WatchConversationsRequest(
+            acting_users=self._signer.assertion_together([user for user, _ in screens]),
+            conversation_ids=[conversation_id for _, conversation_id in screens],
+        )
+        return (await call(self._client, self._client.stub.WatchConversations, request, None)).watches
+
+    async def set_typing(self, user: ActingUser, conversation_id: str, *, typing: bool) -> None:
+        """Tells those who may see it."""
+        request = presence_rpc.SetTypingRequest(conversation_id=conversation_id, typing=typing)
+        await call(self._client, self._client.stub.SetTyping, request, user)
