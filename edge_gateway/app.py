@@ -18,7 +18,6 @@ from edge_gateway.http.front import Front
 from edge_gateway.http.server import HttpServer
 from edge_gateway.metrics import Metrics
 from edge_gateway.rates import Policy, Rates, policy
-from edge_gateway.redis_commands import RedisCommands
 from edge_gateway.routes import blocks, conversations, demo, documents, me, messages, operations
 from edge_gateway.routes.route import Services, endpoints
 from edge_gateway.send_batches import Bounds
@@ -40,6 +39,7 @@ from servicekit.clock import SystemClock
 from servicekit.grpc_client import ServiceClient
 from servicekit.identity import ActingUser, Signer
 from servicekit.realtime import EVERYBODY
+from servicekit.redis_commands import RedisCommands
 from servicekit.runner import StartError
 
 _log = structlog.get_logger(__name__)

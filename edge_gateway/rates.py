@@ -17,8 +17,8 @@ import structlog
 from redis.exceptions import RedisError
 
 from edge_gateway import problems
-from edge_gateway.redis_commands import RedisCommands, Script
 from servicekit.errors import Reason
+from servicekit.redis_commands import RedisCommands, Script
 
 _TAKE = Script((Path(__file__).parent / "lua" / "take.lua").read_text(encoding="utf-8"))
 _PAUSE_S = 5.0

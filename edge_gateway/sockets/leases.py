@@ -18,10 +18,10 @@ import structlog
 from redis.exceptions import RedisError
 
 from edge_gateway.batches import Batches
-from edge_gateway.redis_commands import RedisCommands, Script, Word
 from edge_gateway.sockets.session import Session
 from servicekit.ids import new_id
 from servicekit.realtime import channel
+from servicekit.redis_commands import RedisCommands, Script, Word
 
 _LUA = Path(__file__).parent.parent / "lua"
 _BEAT = Script((_LUA / "edges.lua").read_text(encoding="utf-8"))

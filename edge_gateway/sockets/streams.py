@@ -11,10 +11,10 @@ from typing import Any, cast
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
-from edge_gateway.redis_commands import RedisCommands
 from edge_gateway.sockets.events import Event, stored
 from servicekit.errors import ChatError, Reason
 from servicekit.realtime import stream_key
+from servicekit.redis_commands import RedisCommands
 
 MAX_REPLAYED = 2000
 """Events of one resume; whoever missed more starts over."""

@@ -1,4 +1,4 @@
-"""Commands over the edge's lean connection: answered in order, in time, and never in doubt about a fault."""
+"""Commands over a lean connection: answered in order, in time, and never in doubt about a fault."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from edge_gateway.redis_commands import RedisCommands, Script
+from servicekit.redis_commands import RedisCommands, Script
 from tests.support.proxy import proxy_to
 
 ECHO = Script("return {KEYS[1], ARGV[1], #ARGV}")
@@ -60,12 +60,12 @@ async def test_a_refused_command_is_an_error_of_its_own(commands: RedisCommands)
 
 
 async def test_a_script_runs_also_where_it_is_not_known(
-    commands: RedisCommands, publisher: redis.Redis
+    commands: RedisCommands, redis_client: redis.Redis
 ) -> None:
-    await publisher.script_flush()
+    await redis_client.script_flush()
     for _ in range(2):
         assert await commands.run(ECHO, ["k"], ["a", 2]) == [b"k", b"a", 2]
-    assert await publisher.script_exists(ECHO.sha) == [True]
+    assert await redis_client.script_exists(ECHO.sha) == [True]
     with pytest.raises(ResponseError):
         await commands.run(Script("return redis.call('INCR')"), [], [])
 
@@ -112,10 +112,10 @@ async def test_a_redis_that_hangs_is_away_in_time_also_while_connecting(redis_ur
 
 
 async def test_a_connection_says_who_it_is_and_which_database_it_means(
-    redis_url: str, publisher: redis.Redis
+    redis_url: str, redis_client: redis.Redis
 ) -> None:
     user, password, name = f"edge-{secrets.token_hex(4)}", secrets.token_hex(8), key()
-    await publisher.acl_setuser(
+    await redis_client.acl_setuser(
         user, enabled=True, passwords=[f"+{password}"], keys=["*"], commands=["+@all"]
     )
     parts = urlsplit(redis_url)
@@ -128,7 +128,7 @@ async def test_a_connection_says_who_it_is_and_which_database_it_means(
     # Both are asked before anything is connected.
     said, who = right.call("SET", name, "there"), right.call("ACL", "WHOAMI")
     assert (await said, await who) == (b"OK", user.encode())
-    assert await publisher.get(name) is None
+    assert await redis_client.get(name) is None
     assert await right.call("GETDEL", name) == b"there"
     right.close()
     for wrong in (url("guessed", 3), url(password, 999_999)):
@@ -136,8 +136,8 @@ async def test_a_connection_says_who_it_is_and_which_database_it_means(
         with pytest.raises(RedisError):
             await commands.call("SET", name, "nowhere")
         commands.close()
-    assert await publisher.get(name) is None
-    await publisher.acl_deluser(user)
+    assert await redis_client.get(name) is None
+    await redis_client.acl_deluser(user)
 
 
 async def test_closing_fails_what_waits(redis_url: str) -> None:
