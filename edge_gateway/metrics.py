@@ -60,18 +60,20 @@ class Metrics:
             "edge_sends_waiting", "Messages that wait for a call to message_svc.", registry=self.registry
         )
         self.sockets_open = Gauge("edge_sockets_open", "Open sockets.", registry=self.registry)
-        self.handshakes = Counter(
+        handshakes = Counter(
             "edge_handshakes",
             "WebSocket handshakes by outcome.",
             ["outcome"],
             registry=self.registry,
         )
-        self.resumes = Counter(
+        resumes = Counter(
             "edge_resumes",
             "Sockets let in: resumed, or why not.",
             ["outcome"],
             registry=self.registry,
         )
+        self.handshakes, self.resumes = cache(handshakes.labels), cache(resumes.labels)
+        """Each by its outcome."""
         self.frames_out = Tally("edge_frames_out", "Frames written to sockets.")
         self.registry.register(self.frames_out)
         self.frames_dropped = Tally("edge_frames_dropped", "Frames left out for readers who were behind.")

@@ -13,7 +13,7 @@ from edge_gateway import problems
 from edge_gateway.problems import Problem
 from edge_gateway.views import Json
 from servicekit import telemetry
-from servicekit.ids import new_id
+from servicekit.ids import new_id_text
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _UNMATCHED = "unmatched"
@@ -71,4 +71,4 @@ class Exchange:
 def request_id_of(request: web.BaseRequest) -> str:
     """The caller's own `X-Request-Id` when it is sane, else a new one."""
     given = request.headers.get("X-Request-Id", "")
-    return given if _SANE_ID.fullmatch(given) else str(new_id())
+    return given if _SANE_ID.fullmatch(given) else new_id_text()

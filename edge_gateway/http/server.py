@@ -11,7 +11,7 @@ from aiohttp import web
 from edge_gateway import problems
 from edge_gateway.http.exchange import Exchange
 from servicekit.errors import Reason
-from servicekit.ids import new_id
+from servicekit.ids import new_id_text
 
 _log = structlog.get_logger("edge_gateway.http")
 _BACKLOG = 4096
@@ -32,7 +32,7 @@ class _Protocol(web.RequestHandler):
             raise exc  # the client is gone: the server ends the connection without a word
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun")
-        exchange = Exchange(request, str(new_id()))
+        exchange = Exchange(request, new_id_text())
         if status >= 500:
             _log.error("answer_failed", error=type(exc).__name__)
             wrong = problems.problem(Reason.INTERNAL)

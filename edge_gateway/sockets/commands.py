@@ -16,7 +16,7 @@ from edge_gateway.tokens.verifier import TokenVerifier
 from edge_gateway.views import Json
 from servicekit import telemetry
 from servicekit.errors import ChatError, Reason
-from servicekit.ids import new_id
+from servicekit.ids import new_id_text
 
 _log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ class Commands:
 
     async def handle(self, session: Session, payload: bytes) -> None:
         """One frame, from bytes to the answer."""
-        request_id = str(new_id())
+        request_id = new_id_text()
         telemetry.bind_request_id(request_id)
         reply_to: str | None = None
         try:

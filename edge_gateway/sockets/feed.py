@@ -28,11 +28,14 @@ _log = structlog.get_logger(__name__)
 class Feed:
     """The sockets of one user on this edge."""
 
-    __slots__ = ("_hydration", "_received", "_waiting", "_worker", "sessions", "subscribed")
+    __slots__ = ("_hydration", "_joining", "_received", "_subscribed", "_waiting", "_worker", "sessions")
 
     def __init__(self, subscribed: asyncio.Future[None], hydration: Hydration) -> None:
-        self.subscribed: asyncio.Future[None] | None = subscribed
-        """Done once Redis has confirmed the channel; None when that is known."""
+        self._subscribed: asyncio.Future[None] | None = subscribed
+        """Done once Redis has confirmed the channel; None when it has."""
+        self._joining: list[asyncio.Future[None]] = []
+        """Of those who wait for that. Each has its own: who goes away must not end it for the others."""
+        subscribed.add_done_callback(self._confirmed)
         self.sessions: list[Session] = []
         self._hydration = hydration
         self._received = 0
@@ -44,6 +47,33 @@ class Feed:
         """From here on the session has every event; those before are in what it reads afterwards."""
         session.had = self._received
         self.sessions.append(session)
+
+    async def listening(self) -> None:
+        """Returns once Redis has confirmed the channel. Raises what the subscription failed with."""
+        subscribed = self._subscribed
+        if subscribed is None:
+            return
+        if subscribed.done():
+            subscribed.result()
+            return
+        confirmed: asyncio.Future[None] = subscribed.get_loop().create_future()
+        self._joining.append(confirmed)
+        await confirmed
+
+    def _confirmed(self, subscribed: asyncio.Future[None]) -> None:
+        joining, self._joining = self._joining, []
+        failure = None if subscribed.cancelled() else subscribed.exception()
+        if failure is None and not subscribed.cancelled():
+            self._subscribed = None
+        for each in joining:
+            if each.done():
+                continue
+            if failure is not None:
+                each.set_exception(failure)
+            elif subscribed.cancelled():
+                each.cancel()
+            else:
+                each.set_result(None)
 
     def receive(self, payload: bytes) -> None:
         """What the user's channel carried."""
@@ -75,7 +105,7 @@ class Feed:
 
     def _replace(self, session_id: bytes) -> None:
         for session in tuple(self.sessions):
-            if str(session.id).encode() == session_id:
+            if session.id.encode() == session_id:
                 session.end(Close.REPLACED)
 
     def end(self, code: Close) -> None:

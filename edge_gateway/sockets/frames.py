@@ -13,7 +13,7 @@ from edge_gateway.params import known_shape
 from edge_gateway.problems import Problem, ProblemError, invalid, problem
 from edge_gateway.views import Json, rfc3339
 from servicekit.errors import Reason
-from servicekit.ids import new_id
+from servicekit.ids import new_id_text
 
 WELCOME, CAUGHT_UP, GOAWAY = "system.welcome", "system.caught_up", "system.goaway"
 ACK, ERROR = "ack", "error"
@@ -185,7 +185,7 @@ def event(name: str, data: Json, *, now: datetime, cursor: str | None = None) ->
     frame: Json = {} if cursor is None else {"cursor": cursor}
     frame |= {
         "type": name,
-        "eventId": str(new_id()),
+        "eventId": new_id_text(),
         "eventVersion": 1,
         "occurredAt": rfc3339(now),
         "data": data,

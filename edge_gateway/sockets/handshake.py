@@ -124,6 +124,7 @@ class Handshake:
     async def __call__(self, exchange: Exchange, _path: dict[str, str]) -> Upgraded:
         """Upgrades, or raises ProblemError or ChatError."""
         outcome = "failed"
+        began = asyncio.get_running_loop().time()
         self._connecting += 1
         try:
             asked = upgrade.read(exchange.request.headers, self._rules.origins)
@@ -143,7 +144,7 @@ class Handshake:
                 raise problems.failure(Reason.UNAVAILABLE) from None
             admit(principal, "GET /ws/chat", writes=False)
             await self._rates.require(principal.user.user_id, "connect", exchange.headers)
-            upgraded = await self._let_in(exchange, asked, principal)
+            upgraded = await self._let_in(exchange, asked, principal, began)
             outcome = "accepted"
             return upgraded
         except problems.ProblemError as error:
@@ -157,9 +158,11 @@ class Handshake:
             raise
         finally:
             self._connecting -= 1
-            self._metrics.handshakes.labels(outcome=outcome).inc()
+            self._metrics.handshakes(outcome).inc()
 
-    async def _let_in(self, exchange: Exchange, asked: upgrade.Upgrade, principal: Principal) -> Upgraded:
+    async def _let_in(
+        self, exchange: Exchange, asked: upgrade.Upgrade, principal: Principal, began: float
+    ) -> Upgraded:
         session = Session(
             principal,
             clock=self._clock,
@@ -180,7 +183,7 @@ class Handshake:
                         raise ConnectionResetError
                     start = await self._start(exchange.request.query.get("cursor", ""), session)
                     # Last: a socket that is not let in replaces nobody.
-                    await self._leases.take(session)
+                    await self._leases.take(session, began=began)
             # One that was replaced before it was open is told so as any other, by its code.
             if session.ended_with not in (None, Close.REPLACED) or self._hub.draining:
                 raise problems.failure(Reason.UNAVAILABLE)
@@ -222,10 +225,10 @@ class Handshake:
         self, session: Session, facts: message_rpc.Welcome, reason: str | None, cursor: str | None
     ) -> bytes:
         """`reason`: why it starts over; None when it is resumed."""
-        self._metrics.resumes.labels(outcome=reason or "resumed").inc()
+        self._metrics.resumes(reason or "resumed").inc()
         now = self._clock.now()
         data: views.Json = {
-            "connectionId": str(session.id),
+            "connectionId": session.id,
             "userId": session.user_id,
             "resumed": reason is None,
             **({} if reason is None else {"reason": reason}),

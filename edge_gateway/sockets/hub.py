@@ -39,10 +39,10 @@ class Hub:
 
     def __init__(self, hydration: Hydration, metrics: Metrics, clock: Clock, *, max_ephemeral: int) -> None:
         self._hydration = hydration
-        self._metrics = metrics
         self._clock = clock
         self._feeds: dict[bytes, Feed] = {}
         self._sockets: set[Socket] = set()
+        metrics.sockets_open.set_function(lambda: len(self._sockets))
         self._everybody = Everybody(self._sockets, metrics, max_bytes=max_ephemeral)
         self._all_gone = asyncio.Event()
         self._subscriber: Subscriber | None = None
@@ -64,16 +64,11 @@ class Hub:
         name = user_channel(session.user_id)
         feed = self._feeds.get(name.encode())
         if feed is None:
-            subscribed = self._subscriber.subscribe(name)
-            subscribed.add_done_callback(_take_note)
-            feed = Feed(subscribed, self._hydration)
+            feed = Feed(self._subscriber.subscribe(name), self._hydration)
             self._feeds[name.encode()] = feed
         feed.admit(session)
         try:
-            if feed.subscribed is not None:
-                # Shared by all who wait for it: one of them going away must not end it.
-                await asyncio.shield(feed.subscribed)
-                feed.subscribed = None
+            await feed.listening()
         except BaseException:
             self.leave(session)
             raise
@@ -111,14 +106,12 @@ class Hub:
         """Counts a socket until `forget`."""
         self._sockets.add(socket)
         self._all_gone.clear()
-        self._metrics.sockets_open.set(len(self._sockets))
 
     def forget(self, socket: Socket) -> None:
         """Its connection is gone."""
         self._sockets.discard(socket)
         if not self._sockets:
             self._all_gone.set()
-        self._metrics.sockets_open.set(len(self._sockets))
 
     async def drain(self, seconds: float, *, close_timeout_s: float) -> None:
         """Sends everybody away, spread over `seconds`, then closes who is left."""
@@ -141,9 +134,3 @@ class Hub:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._all_gone.wait()
-
-
-def _take_note(subscribed: asyncio.Future[None]) -> None:
-    """Its failure is known to those who wait for it; they may have given up by then."""
-    if not subscribed.cancelled():
-        subscribed.exception()

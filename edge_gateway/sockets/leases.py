@@ -8,6 +8,7 @@ be counted is allowed, as with rates.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
@@ -30,6 +31,8 @@ _EDGES = "edges"
 _BEAT_S, _DEAD_AFTER_MS = 3.0, 10_000
 _KEPT_S = 7 * 86_400
 """Longer than any socket lives: a person's leases go after that, should their edges have died."""
+_FRESH_S = 0.1
+"""How long ago it may have been asked who lives."""
 _RELEASED_AT_ONCE = 500
 _MOST_TOGETHER = 1000
 _log = structlog.get_logger(__name__)
@@ -41,19 +44,25 @@ class Leases:
     def __init__(self, commands: RedisCommands, *, limit: int) -> None:
         self._commands = commands
         self._limit = limit
-        # Who lives is asked after a handshake began, never remembered: an edge may have come a moment ago.
         self._live: Batches[None, list[bytes]] = Batches(self._beat_for, most=_MOST_TOGETHER)
+        self._told_at = -math.inf
+        self._told: list[bytes] = []
+        """Who lives, and when that was asked."""
         self._edge = new_id().hex
         self._held: set[Session] = set()
         self._ended: deque[tuple[str, str]] = deque()
         self._news = asyncio.Event()
 
-    async def take(self, session: Session) -> None:
-        """The session counts from here on; who is one too many is closed, wherever they are."""
+    async def take(self, session: Session, *, began: float) -> None:
+        """The session counts from here on; who is one too many is closed, wherever they are.
+
+        `began`: when its handshake did, by the event loop's clock. Who lives is asked after that, because an
+        edge may have come a moment ago; of many handshakes at once one asks for all.
+        """
         user, name = session.user_id, self._name(session)
         self._held.add(session)
         try:
-            live = await self._live.ask(None)
+            live = await self._living(began)
             args: list[Word] = [channel(user), self._limit, _KEPT_S, name, *live]
             await self._commands.run(_TAKE, [_key(user)], args)
         except (RedisError, OSError) as error:
@@ -103,8 +112,17 @@ class Leases:
         args: list[Word] = [self._edge, _DEAD_AFTER_MS]
         return cast("list[bytes]", await self._commands.run(_BEAT, [_EDGES], args))
 
+    async def _living(self, began: float) -> list[bytes]:
+        if self._told_at > max(began, asyncio.get_running_loop().time() - _FRESH_S):
+            return self._told
+        return await self._live.ask(None)
+
     async def _beat_for(self, asked: Sequence[None]) -> Sequence[list[bytes]]:
-        return [await self._beat()] * len(asked)
+        asked_at = asyncio.get_running_loop().time()
+        live = await self._beat()
+        if asked_at > self._told_at:
+            self._told_at, self._told = asked_at, live
+        return [live] * len(asked)
 
     def _name(self, session: Session) -> str:
         return f"{self._edge}:{session.id}"

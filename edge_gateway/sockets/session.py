@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import islice
-from uuid import UUID
 
 from edge_gateway import problems
 from edge_gateway.sockets import frames, wire
@@ -24,7 +23,7 @@ from edge_gateway.sockets.wheel import Wheel
 from edge_gateway.tokens.verifier import LEEWAY_S, Principal
 from servicekit.clock import Clock
 from servicekit.errors import Reason
-from servicekit.ids import new_id
+from servicekit.ids import new_id_text
 
 _LONGEST_TIMER_S = 3600.0
 _INBOX_HIGH, _INBOX_LOW = 32, 8
@@ -78,7 +77,7 @@ class Session:
         on_end: Callable[[Session], None],
         alarms: Wheel,
     ) -> None:
-        self.id: UUID = new_id()
+        self.id = new_id_text()
         self.principal = principal
         self.ended_with: Close | None = None
         """Set once the edge has decided to end it."""
@@ -197,7 +196,7 @@ class Session:
         """
         if wait_ms := self._paced(said=True):
             wrong = problems.problem(Reason.RATE_LIMITED, retry_after_ms=wait_ms)
-            self.say(frames.error(None, wrong, str(new_id())))
+            self.say(frames.error(None, wrong, new_id_text()))
             return
         if self._inbox is None:
             self._inbox = deque()
