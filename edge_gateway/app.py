@@ -33,6 +33,8 @@ from edge_gateway.sockets.pace import Paces
 from edge_gateway.sockets.socket import Limits
 from edge_gateway.sockets.streams import Streams
 from edge_gateway.sockets.welcomes import Welcomes
+from edge_gateway.tokens.access import Access, Table
+from edge_gateway.tokens.guard import Guard
 from edge_gateway.tokens.jwks import RemoteKeys
 from edge_gateway.tokens.verifier import TokenVerifier
 from servicekit.clock import SystemClock
@@ -70,8 +72,15 @@ class EdgeApp:
         ) -> joins.Current:
             return await joins.current(self._backends, user, conversations, messages)
 
+        self._keys = self._issuers_keys()
+        self._access = Access()
+        self._access.use(Table())
+        verifier = TokenVerifier(settings.jwt_issuers, self._keys, clock=clock)
+        guard = Guard(verifier, self._access, clock)
         hydration = Hydration(look, self.metrics, clock, patience_s=settings.event_patience_ms / 1000)
-        self._hub = hub = Hub(hydration, self.metrics, clock, max_ephemeral=settings.ws_max_ephemeral_bytes)
+        self._hub = hub = Hub(
+            hydration, guard, self.metrics, clock, max_ephemeral=settings.ws_max_ephemeral_bytes
+        )
         self._channels = self._subscriptions(hub)
         self._commands = RedisCommands(settings.redis_url)
         self._backends = backends = Backends(
@@ -83,15 +92,6 @@ class EdgeApp:
             on_send_call=self.metrics.sends_per_call.observe,
         )
         self.metrics.sends_waiting.set_function(lambda: backends.sends_waiting)
-        self._http_client = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
-        self._keys = {
-            issuer.issuer: RemoteKeys(issuer.keys_url, self._http_client) for issuer in settings.jwt_issuers
-        }
-        for keys in self._keys.values():
-            keys.warm()
-        if not self._keys:
-            _log.warning("no_issuers", hint="JWT_ISSUERS is empty: every token will be refused")
-        verifier = TokenVerifier(settings.jwt_issuers, self._keys, clock=clock)
         known = profiles.Profiles(backends)
         rates = Rates(self._commands, policies(settings))
         leases = Leases(self._commands, limit=settings.ws_max_per_user)
@@ -110,12 +110,12 @@ class EdgeApp:
             hub=hub,
             streams=Streams(self._commands),
             hydration=hydration,
-            verifier=verifier,
+            guard=guard,
             welcomes=Welcomes(backends),
             profiles=known,
             rates=rates,
             leases=leases,
-            commands=Commands(backends, verifier, timeout_s=timeout_s),
+            commands=Commands(backends, guard, timeout_s=timeout_s),
             metrics=self.metrics,
             clock=clock,
         )
@@ -128,7 +128,7 @@ class EdgeApp:
         )
         public = Front(
             [
-                *endpoints(ROUTES, services, verifier, timeout_s=timeout_s),
+                *endpoints(ROUTES, services, guard, timeout_s=timeout_s),
                 ("GET", WEBSOCKET, handshake),
                 *documents.endpoints(),
                 *(demo.endpoints(settings.demo_issuer_url) if settings.demo_enabled else ()),
@@ -149,6 +149,16 @@ class EdgeApp:
         except OSError as error:
             await self.stop()
             raise StartError(f"cannot listen: {error.strerror or error}") from error
+
+    def _issuers_keys(self) -> dict[str, RemoteKeys]:
+        self._http_client = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        issuers = self._settings.jwt_issuers
+        found = {each.issuer: RemoteKeys(each.keys_url, self._http_client) for each in issuers}
+        for keys in found.values():
+            keys.warm()
+        if not found:
+            _log.warning("no_issuers", hint="JWT_ISSUERS is empty: every token will be refused")
+        return found
 
     def _subscriptions(self, hub: Hub) -> Channels:
         try:

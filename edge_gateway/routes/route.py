@@ -19,8 +19,8 @@ from edge_gateway.http.front import Endpoint
 from edge_gateway.http.reading import read_body, require_json
 from edge_gateway.profiles import Profiles
 from edge_gateway.rates import Rates
-from edge_gateway.tokens.guard import admit, authenticate
-from edge_gateway.tokens.verifier import Principal, TokenVerifier
+from edge_gateway.tokens.guard import Guard, admit
+from edge_gateway.tokens.verifier import Principal
 from edge_gateway.views import Json
 from servicekit.identity import ActingUser
 
@@ -102,18 +102,16 @@ def bearer(header: str | None) -> str:
 
 
 def endpoints(
-    routes: Iterable[Route], services: Services, verifier: TokenVerifier, *, timeout_s: float
+    routes: Iterable[Route], services: Services, guard: Guard, *, timeout_s: float
 ) -> list[tuple[str, str, Endpoint]]:
     """The routes as the HTTP front takes them."""
-    return [
-        (route.method, route.template, _endpoint(route, services, verifier, timeout_s)) for route in routes
-    ]
+    return [(route.method, route.template, _endpoint(route, services, guard, timeout_s)) for route in routes]
 
 
-def _endpoint(route: Route, services: Services, verifier: TokenVerifier, timeout_s: float) -> Endpoint:
+def _endpoint(route: Route, services: Services, guard: Guard, timeout_s: float) -> Endpoint:
     async def answer(exchange: Exchange, path: dict[str, str]) -> web.StreamResponse:
         request = exchange.request
-        principal = await authenticate(verifier, bearer(request.headers.get("Authorization")))
+        principal = await guard.authenticate(bearer(request.headers.get("Authorization")))
         admit(principal, f"{route.method} {route.template}", writes=route.writes)
         await services.rates.require(principal.user.user_id, route.rate, exchange.headers)
         body = await _body(route, request, services.max_body_bytes) if route.writes else {}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
+
+from edge_gateway.tokens.access import Standing
 
 
 class Close(IntEnum):
@@ -16,5 +19,14 @@ class Close(IntEnum):
     FLOODING = 4004
     MAX_AGE = 4005
     INVALID_TOKEN = 4500
+    SESSION_REVOKED = 4501
+    BANNED = 4502
     PROTOCOL_ERROR = 4503
     REPLACED = 4504
+
+
+NOT_LET_IN: Mapping[Standing, Close] = {
+    Standing.REVOKED: Close.SESSION_REVOKED,
+    Standing.BANNED: Close.BANNED,
+}
+"""How somebody is told over a socket that they are not let in any more."""

@@ -11,8 +11,7 @@ from edge_gateway.clients import Backends, budget
 from edge_gateway.sockets import frames
 from edge_gateway.sockets.codes import Close
 from edge_gateway.sockets.session import Session
-from edge_gateway.tokens.guard import admit, authenticate
-from edge_gateway.tokens.verifier import TokenVerifier
+from edge_gateway.tokens.guard import Guard, admit
 from edge_gateway.views import Json
 from servicekit import telemetry
 from servicekit.errors import ChatError, Reason
@@ -32,10 +31,10 @@ class Commands:
     """Handles the frames of all sockets; each is answered by `ack` or `error`."""
 
     def __init__(
-        self, backends: Backends, verifier: TokenVerifier, *, timeout_s: float, reports: Reports | None = None
+        self, backends: Backends, guard: Guard, *, timeout_s: float, reports: Reports | None = None
     ) -> None:
         self._backends = backends
-        self._verifier = verifier
+        self._guard = guard
         self._timeout_s = timeout_s
         self._reports = reports
 
@@ -81,7 +80,7 @@ class Commands:
             await self._backends.mark_read(session.principal.user, mark.conversation_id, mark.last_read_seq)
 
     async def _refresh(self, session: Session, refresh: frames.AuthRefresh) -> Json | None:
-        principal = await authenticate(self._verifier, refresh.token)
+        principal = await self._guard.authenticate(refresh.token)
         admit(principal, "ws auth.refresh", writes=False)
         if principal.user.user_id != session.user_id:
             session.end(Close.INVALID_TOKEN)

@@ -30,7 +30,7 @@ from edge_gateway.metrics import Metrics
 from edge_gateway.profiles import Profiles
 from edge_gateway.rates import Rates
 from edge_gateway.sockets import frames, upgrade
-from edge_gateway.sockets.codes import Close
+from edge_gateway.sockets.codes import NOT_LET_IN, Close
 from edge_gateway.sockets.commands import Commands
 from edge_gateway.sockets.events import Event
 from edge_gateway.sockets.hub import Hub
@@ -42,9 +42,8 @@ from edge_gateway.sockets.socket import Limits, Listener, Socket
 from edge_gateway.sockets.streams import Missed, Streams, TooFarBehindError
 from edge_gateway.sockets.welcomes import Welcomes
 from edge_gateway.sockets.wheel import Wheel
-from edge_gateway.tokens.guard import admit
-from edge_gateway.tokens.jwks import KeysUnavailableError
-from edge_gateway.tokens.verifier import Principal, TokenRejectedError, TokenVerifier
+from edge_gateway.tokens.guard import BannedError, CannotTellError, Guard, admit
+from edge_gateway.tokens.verifier import Principal, TokenRejectedError
 from servicekit.clock import Clock
 from servicekit.errors import ChatError, Reason
 
@@ -57,6 +56,12 @@ _OUTCOMES: Mapping[str, str] = {
     Reason.UNAVAILABLE: "unavailable",
     Reason.RATE_LIMITED: "limited",
 }
+_REJECTED: Mapping[str, tuple[str, Close]] = {
+    "expired": ("expired", Close.TOKEN_EXPIRED),
+    "revoked": ("revoked", Close.SESSION_REVOKED),
+}
+"""Causes that a client is told, for it to act on; any other is an invalid token."""
+_TOLD_WHEN_OPEN = frozenset({None, Close.REPLACED, *NOT_LET_IN.values()})
 NO_CURSOR, CURSOR_UNKNOWN, TOO_FAR_BEHIND = "no_cursor", "cursor_unknown", "too_far_behind"
 
 
@@ -96,7 +101,7 @@ class Handshake:
         hub: Hub,
         streams: Streams,
         hydration: Hydration,
-        verifier: TokenVerifier,
+        guard: Guard,
         welcomes: Welcomes,
         profiles: Profiles,
         rates: Rates,
@@ -109,7 +114,7 @@ class Handshake:
         self._hub = hub
         self._streams = streams
         self._hydration = hydration
-        self._verifier = verifier
+        self._guard = guard
         self._welcomes = welcomes
         self._profiles = profiles
         self._rates = rates
@@ -135,12 +140,14 @@ class Handshake:
             ):
                 raise problems.failure(Reason.UNAVAILABLE)
             try:
-                principal = await self._verifier.verify(asked.token)
+                principal = await self._guard.verify(asked.token)
             except TokenRejectedError as error:
-                outcome = "expired" if error.expired else "token"
-                code = Close.TOKEN_EXPIRED if error.expired else Close.INVALID_TOKEN
+                outcome, code = _REJECTED.get(error.cause, ("token", Close.INVALID_TOKEN))
                 return self._turn_away(exchange, asked, code)
-            except KeysUnavailableError:
+            except BannedError:
+                outcome = "banned"
+                return self._turn_away(exchange, asked, Close.BANNED)
+            except CannotTellError:
                 raise problems.failure(Reason.UNAVAILABLE) from None
             admit(principal, "GET /ws/chat", writes=False)
             await self._rates.require(principal.user.user_id, "connect", exchange.headers)
@@ -183,9 +190,10 @@ class Handshake:
                         raise ConnectionResetError
                     start = await self._start(exchange.request.query.get("cursor", ""), session)
                     # Last: a socket that is not let in replaces nobody.
-                    await self._leases.take(session, began=began)
-            # One that was replaced before it was open is told so as any other, by its code.
-            if session.ended_with not in (None, Close.REPLACED) or self._hub.draining:
+                    if session.ended_with is None:
+                        await self._leases.take(session, began=began)
+            # Who was replaced, revoked or banned before it was open is told as any other, by a code.
+            if session.ended_with not in _TOLD_WHEN_OPEN or self._hub.draining:
                 raise problems.failure(Reason.UNAVAILABLE)
             upgraded, socket, rest = self._upgrade(exchange, asked, session)
         except BaseException:

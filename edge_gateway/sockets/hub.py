@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Protocol
 
 from edge_gateway.metrics import Metrics
 from edge_gateway.sockets import frames
-from edge_gateway.sockets.codes import Close
+from edge_gateway.sockets.codes import NOT_LET_IN, Close
 from edge_gateway.sockets.everybody import Everybody
 from edge_gateway.sockets.feed import Feed
 from edge_gateway.sockets.hydration import Hydration
 from edge_gateway.sockets.session import Session
 from edge_gateway.sockets.socket import Socket
+from edge_gateway.tokens.guard import Guard
 from servicekit.clock import Clock
 from servicekit.errors import ChatError, Reason
 from servicekit.realtime import EVERYBODY
@@ -37,8 +39,11 @@ class Subscriber(Protocol):
 class Hub:
     """Who is connected here."""
 
-    def __init__(self, hydration: Hydration, metrics: Metrics, clock: Clock, *, max_ephemeral: int) -> None:
+    def __init__(
+        self, hydration: Hydration, guard: Guard, metrics: Metrics, clock: Clock, *, max_ephemeral: int
+    ) -> None:
         self._hydration = hydration
+        self._guard = guard
         self._clock = clock
         self._feeds: dict[bytes, Feed] = {}
         self._sockets: set[Socket] = set()
@@ -58,7 +63,11 @@ class Hub:
         self._subscriber = subscriber
 
     async def join(self, session: Session) -> None:
-        """Returns once events for the session's user are sure to arrive. Raises ChatError UNAVAILABLE."""
+        """Returns once events for the session's user are sure to arrive. Raises ChatError UNAVAILABLE.
+
+        A session that is not let in any more is ended then: what changed since its token was looked at, and
+        before it was here to be found, nobody has told it.
+        """
         if self._subscriber is None or not self._subscriber.connected:
             raise ChatError(Reason.UNAVAILABLE, "Events are not available; try again.")
         name = user_channel(session.user_id)
@@ -69,6 +78,7 @@ class Hub:
         feed.admit(session)
         try:
             await feed.listening()
+            self._look_at(session)
         except BaseException:
             self.leave(session)
             raise
@@ -94,6 +104,22 @@ class Hub:
         feed = self._feeds.get(channel)
         if feed is not None:
             feed.receive(payload)
+
+    def look_over(self, user_ids: Collection[str] | None = None) -> None:
+        """Closes the sockets of those who are not let in any more: of these people, or of all."""
+        if user_ids is None:
+            feeds = list(self._feeds.values())
+        else:
+            found = (self._feeds.get(user_channel(user_id).encode()) for user_id in user_ids)
+            feeds = [feed for feed in found if feed is not None]
+        for feed in feeds:
+            for session in tuple(feed.sessions):
+                self._look_at(session)
+
+    def _look_at(self, session: Session) -> None:
+        code = NOT_LET_IN.get(self._guard.standing(session.principal))
+        if code is not None:
+            session.end(code)
 
     def start_over(self) -> None:
         """Events may have been missed: everybody comes back and is told what is true now."""

@@ -21,24 +21,26 @@ _MAX_TOKEN = 8192
 
 
 class TokenRejectedError(Exception):
-    """Not a token that is let in. Clients get one answer whatever the cause; `cause` is for tests."""
+    """Not a token that is let in. REST has one answer whatever the `cause`; sockets tell some apart."""
 
     def __init__(self, cause: str) -> None:
         super().__init__(cause)
         self.cause = cause
 
-    @property
-    def expired(self) -> bool:
-        """Its only fault is that it is over: a fresh one will do."""
-        return self.cause == "expired"
-
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody who proved who they are, and until when (Unix seconds)."""
+    """Somebody who proved who they are: by a token of when and until when (Unix seconds)."""
 
     user: ActingUser
     expires_at: float
+    issued_at: float = 0.0
+    """0 when the token does not say."""
+
+    @property
+    def sid(self) -> str | None:
+        """The session at the issuer, as Clerk's tokens name it; None when the token names none."""
+        return self.user.session_id
 
     @property
     def read_only(self) -> bool:
@@ -144,8 +146,9 @@ class TokenVerifier:
         except UnacceptableClaimsError as error:
             raise TokenRejectedError(str(error)) from None
         expires_at = _moment(claims["exp"])
-        not_before = max(_moment(claims.get("nbf", 0)), _moment(claims.get("iat", 0)))
-        return _Verified(Principal(user, expires_at), not_before, issuer.issuer, generation)
+        issued_at = _moment(claims.get("iat", 0))
+        not_before = max(_moment(claims.get("nbf", 0)), issued_at)
+        return _Verified(Principal(user, expires_at, issued_at), not_before, issuer.issuer, generation)
 
 
 def _moment(value: object) -> float:

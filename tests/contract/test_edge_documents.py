@@ -35,7 +35,7 @@ def test_every_route_is_in_openapi_and_nothing_else_is() -> None:
 def test_every_operation_says_what_it_answers_to_whom() -> None:
     for route in app.ROUTES:
         operation = contract.document("openapi.yaml")["paths"][route.template][route.method.lower()]
-        expected = {"401", "429", "503"} | ({"413", "415"} if route.writes else set())
+        expected = {"401", "403", "429", "503"} | ({"413", "415"} if route.writes else set())
         assert expected <= set(operation["responses"]), route.template
         assert operation["summary"].endswith(".")
 
