@@ -23,6 +23,7 @@ from conversation_svc.rpc import ConversationServicer
 from conversation_svc.settings import ConversationSettings
 from servicekit.bus import BusPublisher
 from servicekit.clock import Clock, SystemClock
+from servicekit.control import ControlPublisher
 from servicekit.db import connect_pool
 from servicekit.faults import as_unavailable
 from servicekit.grpc_server import GrpcServer
@@ -74,6 +75,7 @@ class ConversationApp:
             max_len=settings.stream_max_length,
             max_age_s=settings.stream_max_age_seconds,
         )
+        self._control = ControlPublisher(settings.redis_url)
         self._bus = BusPublisher(settings.amqp_url, service=SERVICE)
         self._outbox = Outbox(
             self.pool,
@@ -92,6 +94,7 @@ class ConversationApp:
             pool=self.pool,
             messages=self._messages,
             outbox=self._outbox,
+            control=self._control,
             clock=self._clock,
             rules=settings.rules(),
             push_owed_after=timedelta(seconds=settings.push_owed_after_seconds),
@@ -129,6 +132,7 @@ class ConversationApp:
         await self._outbox.close()
         await self._messages.close()
         await self._realtime.close()
+        await self._control.close()
         await self._bus.close()
         await self.pool.close()
 

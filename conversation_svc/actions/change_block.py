@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from conversation_svc import events, store
+from conversation_svc.actions.changing import Change, changing
 from conversation_svc.actions.deps import Deps
 from conversation_svc.actions.push_gates import owed_gates, publish, push_gates, save_change
 from conversation_svc.domain import Situation, advance
-from servicekit.db import Executor
 from servicekit.outbox import BusEvent, RealtimeEvent
 
 
@@ -23,18 +23,18 @@ async def enforce_block(deps: Deps, blocker_id: str, blocked_id: str, *, created
         ChatError: UNAVAILABLE when it is changed but not enforced yet.
     """
     now = deps.clock.now()
-    async with deps.pool.acquire() as conn, conn.transaction():
-        ids = await store.lock_pair(conn, blocker_id, blocked_id)
-        pair = await store.get_situations(conn, ids)
-        ripe = await change_block(deps, conn, blocker_id, blocked_id, pair, now, created=created)
-        gates = await owed_gates(conn, ids)
+    async with changing(deps) as change:
+        ids = await store.lock_pair(change.conn, blocker_id, blocked_id)
+        pair = await store.get_situations(change.conn, ids)
+        ripe = await change_block(deps, change, blocker_id, blocked_id, pair, now, created=created)
+        gates = await owed_gates(change.conn, ids)
     await publish(deps, ripe)
     await push_gates(deps, gates)
 
 
 async def change_block(
     deps: Deps,
-    conn: Executor,
+    change: Change,
     blocker_id: str,
     blocked_id: str,
     pair: Sequence[Situation],
@@ -48,9 +48,10 @@ async def change_block(
     Returns events to publish after the commit.
     """
     write = store.put_block if created else store.delete_block
-    version = await write(conn, blocker_id, blocked_id, now)
+    version = await write(change.conn, blocker_id, blocked_id, now)
     if version is None:
         return []
+    change.concerned.update((blocker_id, blocked_id))
     block = frozenset({(blocker_id, blocked_id)})
     changed: list[Situation] = []
     owed: list[events.Owed] = []
@@ -71,4 +72,4 @@ async def change_block(
         pair=changed,
         now=now,
     )
-    return await save_change(deps, conn, changed, owed, now)
+    return await save_change(deps, change.conn, changed, owed, now)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from conversation_svc import events, store
 from conversation_svc.actions.change_block import change_block
+from conversation_svc.actions.changing import changing
 from conversation_svc.actions.deps import Deps, Viewed
 from conversation_svc.actions.get_conversations import find_viewer, get_conversation, not_found
 from conversation_svc.actions.push_gates import owed_gates, publish, push_gates, save_change
@@ -26,7 +27,8 @@ async def decline_request(
     pair = await store.get_pair(deps.pool, conversation_id)
     if pair is None or user_id not in pair:
         raise not_found()
-    async with deps.pool.acquire() as conn, conn.transaction():
+    async with changing(deps) as change:
+        conn = change.conn
         ids = await store.lock_pair(conn, *pair) if block else [conversation_id]
         if not block:
             await store.lock_conversations(conn, ids)
@@ -51,7 +53,7 @@ async def decline_request(
             situations[conversation_id] = after
         if block:
             ripe += await change_block(
-                deps, conn, user_id, pair[0], list(situations.values()), now, created=True
+                deps, change, user_id, pair[0], list(situations.values()), now, created=True
             )
         gates = await owed_gates(conn, ids)
     await publish(deps, ripe)

@@ -10,6 +10,7 @@ import asyncpg
 from conversation_svc.domain import Participant, Rules, Situation
 from conversation_svc.messages import Messages
 from servicekit.clock import Clock
+from servicekit.control import ControlPublisher
 from servicekit.outbox import Outbox
 
 
@@ -20,6 +21,7 @@ class Deps:
     pool: asyncpg.Pool
     messages: Messages
     outbox: Outbox
+    control: ControlPublisher
     clock: Clock
     rules: Rules
     push_owed_after: timedelta

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from conversation_svc import events, store
+from conversation_svc.actions.changing import changing
 from conversation_svc.actions.deps import Deps
 from conversation_svc.actions.push_gates import owed_gates, push_gates, save_change
 from conversation_svc.domain import Gate, Settings, Situation, advance
@@ -27,7 +28,8 @@ async def update_settings(
     now = deps.clock.now()
     situations: list[Situation] = []
     gates: list[Gate] = []
-    async with deps.pool.acquire() as conn, conn.transaction():
+    async with changing(deps) as change:
+        conn = change.conn
         await store.lock_settings(conn, user_id)
         before = await store.get_settings(conn, user_id)
         after = Settings(
@@ -42,6 +44,8 @@ async def update_settings(
             await _change_receipts(deps, conn, user_id, situations, hidden=not after.read_receipts)
         if after != before:
             await store.put_settings(conn, user_id, after, now)
+        if (after.typing_indicators, after.presence) != (before.typing_indicators, before.presence):
+            change.concerned.add(user_id)
         if situations:
             gates = await owed_gates(conn, [each.conversation.id for each in situations])
     await push_gates(deps, gates)

@@ -148,12 +148,12 @@ async def test_nobody_is_company_unless_the_conversation_is_active(
 
 async def test_what_is_not_open_yet_is_nobodys(service: ConversationService) -> None:
     rita, cora, conversation = await talking(service)
-    await service.pool.execute(
-        "UPDATE conversations SET opened = false WHERE id = $1::text::uuid", conversation
-    )
+    opened = "UPDATE conversations SET opened = $2 WHERE id = $1::text::uuid"
+    await service.pool.execute(opened, conversation, False)
 
     assert await companies(service, (rita, conversation)) == [rpc.Company()]
     assert await rights(service, rita, cora.user_id) == {}
+    await service.pool.execute(opened, conversation, True)  # or the service goes on looking for its message
 
 
 @pytest.mark.parametrize("blockers", ["viewer", "other", "both"])
