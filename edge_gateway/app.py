@@ -29,6 +29,7 @@ from edge_gateway.sockets.handshake import Handshake, Rules
 from edge_gateway.sockets.hub import Hub
 from edge_gateway.sockets.hydration import Hydration
 from edge_gateway.sockets.leases import Leases
+from edge_gateway.sockets.marks import ReadMarks, writing
 from edge_gateway.sockets.pace import Paces
 from edge_gateway.sockets.socket import Limits
 from edge_gateway.sockets.streams import Streams
@@ -96,6 +97,12 @@ class EdgeApp:
         rates = Rates(self._commands, policies(settings))
         leases = Leases(self._commands, limit=settings.ws_max_per_user)
         timeout_s = settings.request_timeout_ms / 1000
+        self._marks = ReadMarks(
+            writing(backends, timeout_s),
+            self.metrics,
+            gather_s=settings.read_debounce_ms / 1000,
+            timeout_s=timeout_s,
+        )
         handshake = Handshake(
             rules=Rules(
                 origins=frozenset(settings.allowed_origins),
@@ -115,7 +122,8 @@ class EdgeApp:
             profiles=known,
             rates=rates,
             leases=leases,
-            commands=Commands(backends, guard, timeout_s=timeout_s),
+            commands=Commands(self._marks, guard),
+            marks=self._marks,
             metrics=self.metrics,
             clock=clock,
         )
@@ -183,9 +191,11 @@ class EdgeApp:
         if self._stop.is_set():
             return
         settings = self._settings
+        self._marks.hurry()
         await self._hub.drain(settings.drain_seconds, close_timeout_s=settings.ws_close_timeout_ms / 1000)
         await self._public.stop()
         await self._operators.stop()
+        await self._marks.close()
         self._stop.set()
         await self.events
         await self._leasing

@@ -78,6 +78,12 @@ class Metrics:
         self.registry.register(self.frames_out)
         self.frames_dropped = Tally("edge_frames_dropped", "Frames left out for readers who were behind.")
         self.registry.register(self.frames_dropped)
+        self.read_marks = Tally("edge_read_marks", "Read marks that came over sockets.")
+        self.registry.register(self.read_marks)
+        self.read_marks_written = Tally(
+            "edge_read_marks_written", "Read marks of sockets written, each for all gathered."
+        )
+        self.registry.register(self.read_marks_written)
         self.closes = Counter(
             "edge_sockets_closed",
             "Sockets closed by the edge, by close code.",

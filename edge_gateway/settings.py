@@ -103,6 +103,8 @@ class _Sockets(Settings):
     """Longest announcement; and with more bytes waiting, a reader is not told it (it may be left out)."""
     event_patience_ms: int = Field(default=8000, ge=100)
     """How long a user's events may wait for one whose data cannot be had; then their sockets close (1012)."""
+    read_debounce_ms: int = Field(default=2000, ge=0)
+    """How long read marks that follow one of the same person and conversation are gathered."""
     ws_close_timeout_ms: int = Field(default=5000, ge=10)
     """How long a closing handshake may take before the connection is cut."""
 

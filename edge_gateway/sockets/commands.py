@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import Protocol
 
 import structlog
 
 from edge_gateway import problems, views
-from edge_gateway.clients import Backends, budget
+from edge_gateway.problems import Problem
 from edge_gateway.sockets import frames
 from edge_gateway.sockets.codes import Close
+from edge_gateway.sockets.marks import ReadMarks
 from edge_gateway.sockets.session import Session
 from edge_gateway.tokens.guard import Guard, admit
 from edge_gateway.views import Json
@@ -30,12 +33,9 @@ class Reports(Protocol):
 class Commands:
     """Handles the frames of all sockets; each is answered by `ack` or `error`."""
 
-    def __init__(
-        self, backends: Backends, guard: Guard, *, timeout_s: float, reports: Reports | None = None
-    ) -> None:
-        self._backends = backends
+    def __init__(self, marks: ReadMarks, guard: Guard, *, reports: Reports | None = None) -> None:
+        self._marks = marks
         self._guard = guard
-        self._timeout_s = timeout_s
         self._reports = reports
 
     async def handle(self, session: Session, payload: bytes) -> None:
@@ -46,25 +46,23 @@ class Commands:
         try:
             command = frames.parse(payload)
             reply_to = command.reply_to
+            if session.closed and not isinstance(command.body, frames.ReadReceipt):
+                return
             data = await self._do(session, command)
-        except frames.FrameError as error:
-            session.say(frames.error(error.reply_to, error.problem, request_id))
-        except problems.ProblemError as error:
-            session.say(frames.error(reply_to, error.problem, request_id))
-        except ChatError as error:
-            session.say(frames.error(reply_to, problems.of(error), request_id))
-        except Exception as error:  # noqa: BLE001 - a fault of ours ends one answer, not the socket
-            _log.error("frame_failed", exception=telemetry.safe_traceback(error))
-            session.say(frames.error(reply_to, problems.problem(Reason.INTERNAL), request_id))
+        except Exception as error:  # noqa: BLE001 - it ends one answer, not the socket
+            named = error.reply_to if isinstance(error, frames.FrameError) else reply_to
+            session.say(frames.error(named, _problem(error), request_id))
         else:
-            if reply_to is not None or data is not None:
+            if isinstance(data, asyncio.Future):
+                data.add_done_callback(partial(_answer, session, reply_to, request_id))
+            elif reply_to is not None or data is not None:
                 session.say(frames.ack(reply_to, data))
 
-    async def _do(self, session: Session, command: frames.Command) -> Json | None:
+    async def _do(self, session: Session, command: frames.Command) -> Json | asyncio.Future[None] | None:
+        """`data` of the answer, or what it waits for."""
         match command.body:
             case frames.ReadReceipt() as mark:
-                await self._read(session, mark)
-                return None
+                return await self._read(session, mark)
             case frames.AuthRefresh() as refresh:
                 return await self._refresh(session, refresh)
             case frames.PresencePing(away):
@@ -74,10 +72,11 @@ class Commands:
             case frames.Typing() | frames.ConversationOpen() | frames.ConversationClose():
                 raise ChatError(Reason.UNAVAILABLE, "Nothing of it is shown yet.")
 
-    async def _read(self, session: Session, mark: frames.ReadReceipt) -> None:
+    async def _read(self, session: Session, mark: frames.ReadReceipt) -> asyncio.Future[None] | None:
         admit(session.principal, "ws read.receipt", writes=True)
-        with budget(self._timeout_s), telemetry.tracer().start_as_current_span("ws read.receipt"):
-            await self._backends.mark_read(session.principal.user, mark.conversation_id, mark.last_read_seq)
+        return await self._marks.mark(
+            session.principal.user, mark.conversation_id, mark.last_read_seq, at_once=session.closed
+        )
 
     async def _refresh(self, session: Session, refresh: frames.AuthRefresh) -> Json | None:
         principal = await self._guard.authenticate(refresh.token)
@@ -87,3 +86,22 @@ class Commands:
             return None
         session.renew(principal)
         return {"expiresAt": views.unix_time(principal.expires_at)}
+
+
+def _answer(session: Session, reply_to: str | None, request_id: str, done: asyncio.Future[None]) -> None:
+    """What became of a command that others did not wait for."""
+    error = done.exception()
+    if error is not None:
+        session.say(frames.error(reply_to, _problem(error), request_id))
+    elif reply_to is not None:
+        session.say(frames.ack(reply_to))
+
+
+def _problem(error: BaseException) -> Problem:
+    match error:
+        case frames.FrameError() | problems.ProblemError():
+            return error.problem
+        case ChatError():
+            return problems.of(error)
+    _log.error("frame_failed", exception=telemetry.safe_traceback(error))
+    return problems.problem(Reason.INTERNAL)

@@ -36,6 +36,7 @@ from edge_gateway.sockets.events import Event
 from edge_gateway.sockets.hub import Hub
 from edge_gateway.sockets.hydration import Hydration
 from edge_gateway.sockets.leases import Leases
+from edge_gateway.sockets.marks import ReadMarks
 from edge_gateway.sockets.pace import Paces
 from edge_gateway.sockets.session import Session
 from edge_gateway.sockets.socket import Limits, Listener, Socket
@@ -107,6 +108,7 @@ class Handshake:
         rates: Rates,
         leases: Leases,
         commands: Commands,
+        marks: ReadMarks,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -119,6 +121,7 @@ class Handshake:
         self._profiles = profiles
         self._rates = rates
         self._leases = leases
+        self._marks = marks
         # Bound once: each socket holds them.
         self._handle, self._on_end, self._on_gone = commands.handle, self._leave, hub.forget
         self._pings, self._alarms = Wheel(rules.limits.ping_s / _PING_TICKS), Wheel(_ALARM_TICK_S)
@@ -207,6 +210,7 @@ class Handshake:
     def _leave(self, session: Session) -> None:
         self._hub.leave(session)
         self._leases.release(session)
+        self._marks.flush(session.user_id)
 
     async def _start(self, cursor: str, session: Session) -> _Start:
         user = session.principal.user

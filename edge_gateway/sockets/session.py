@@ -58,6 +58,7 @@ class Session:
         "_socket",
         "_until",
         "_worker",
+        "closed",
         "ended_with",
         "had",
         "id",
@@ -81,6 +82,8 @@ class Session:
         self.principal = principal
         self.ended_with: Close | None = None
         """Set once the edge has decided to end it."""
+        self.closed = False
+        """Nothing is told any more. What was said before may still be handled, but for what would go on."""
         self.had = 0
         """Number of the last event of the feed that is told, or will be, otherwise than by `deliver`."""
         self._clock = clock
@@ -224,7 +227,9 @@ class Session:
 
     def on_closing(self) -> None:
         """The socket takes and gives nothing any more."""
-        self._inbox = None
+        self.closed = True
+        if self.ended_with not in (None, Close.RESTART):
+            self._inbox = None
         if self._catching_up is not None:
             self._catching_up.cancel()
         self._forget_expiry()
@@ -234,7 +239,7 @@ class Session:
         try:
             while self._inbox:
                 await self._handle(self, self._inbox.popleft())
-                # None: it closed meanwhile.
+                # None: it was ended meanwhile.
                 if self._inbox is not None and len(self._inbox) <= _INBOX_LOW and self._socket is not None:
                     self._socket.pause(False)
         finally:

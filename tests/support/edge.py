@@ -53,6 +53,7 @@ async def run_edge(keys: Keys, redis_url: str, issuer: Issuer, **settings: Any) 
             "edge_port": 0,
             "ops_port": 0,
             "drain_seconds": 0,
+            "read_debounce_ms": 200,
             "ws_close_timeout_ms": 500,
             "conversation_svc_target": target,
             "message_svc_target": target,

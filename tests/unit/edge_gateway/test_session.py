@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+import pytest
+
+from edge_gateway.sockets.codes import Close
 from edge_gateway.sockets.hydration import Hydration
 from edge_gateway.sockets.pace import Paces
 from edge_gateway.sockets.session import Session
@@ -14,14 +17,23 @@ from servicekit.clock import SystemClock
 from servicekit.identity import ActingUser
 
 
-async def test_a_socket_that_closes_while_a_frame_is_handled_ends_the_work_without_a_fault() -> None:
+@pytest.mark.parametrize(
+    ("ended_with", "expected"),
+    [(None, [b"one", b"two"]), (Close.RESTART, [b"one", b"two"]), (Close.FLOODING, [b"one"])],
+)
+async def test_what_was_said_before_the_end_is_handled_unless_the_edge_had_enough_of_it(
+    ended_with: Close | None, expected: list[bytes]
+) -> None:
     handled: list[bytes] = []
     workers: list[asyncio.Task[Any]] = []
 
     async def handle(session: Session, payload: bytes) -> None:
         handled.append(payload)
         workers.append(cast("asyncio.Task[Any]", asyncio.current_task()))
+        if session.closed:
+            return
         await asyncio.sleep(0)
+        session.ended_with = ended_with
         session.on_closing()
 
     session = Session(
@@ -41,4 +53,4 @@ async def test_a_socket_that_closes_while_a_frame_is_handled_ends_the_work_witho
         await asyncio.sleep(0)
     await asyncio.wait(workers)
     assert workers[0].exception() is None
-    assert handled == [b"one"]
+    assert handled == expected
