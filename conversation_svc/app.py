@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import asyncpg
-import structlog
 from splits.chat.conversation.v1 import service_pb2_grpc
 
 from conversation_svc import events
@@ -25,17 +23,15 @@ from servicekit.bus import BusPublisher
 from servicekit.clock import Clock, SystemClock
 from servicekit.control import ControlPublisher
 from servicekit.db import connect_pool
-from servicekit.faults import as_unavailable
 from servicekit.grpc_server import GrpcServer
 from servicekit.identity import Signer, Trust
 from servicekit.migrations import migrate as run_migrations
 from servicekit.outbox import Outbox
 from servicekit.realtime import RealtimePublisher
+from servicekit.runner import repeat
 
 SERVICE = "conversation_svc"
 MIGRATIONS = Path(__file__).with_name("migrations")
-
-log = structlog.get_logger(__name__)
 
 
 async def migrate(settings: ConversationSettings) -> list[str]:
@@ -149,23 +145,6 @@ class ConversationApp:
 
     async def _find_openings(self) -> None:
         await reconcile_openings(self.deps, self._stop)
-
-
-async def repeat(stop: asyncio.Event, name: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-    """Does `work` every `seconds` until the stop; whatever fails is logged and tried the next time."""
-    while not stop.is_set():
-        try:
-            await work()
-        except Exception as error:
-            fault = as_unavailable(error)
-            if fault is None or not fault.retryable:
-                log.exception("task_failed", task=name)
-            else:
-                log.warning("task_waits", task=name, cause=type(error).__name__)
-        try:
-            await asyncio.wait_for(stop.wait(), seconds)
-        except TimeoutError:
-            continue
 
 
 async def serve(settings: ConversationSettings, stop: asyncio.Event) -> None:

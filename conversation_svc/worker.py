@@ -10,7 +10,7 @@ import structlog
 
 from conversation_svc import consumers
 from conversation_svc.actions.send_reminders import BATCH, MailDeps, send_reminders
-from conversation_svc.app import SERVICE, repeat
+from conversation_svc.app import SERVICE
 from conversation_svc.mail import Letters, Post
 from conversation_svc.messages import Messages
 from conversation_svc.settings import ConversationSettings
@@ -19,6 +19,7 @@ from servicekit.clock import SystemClock
 from servicekit.consumer import Consumer, Subscription, forget_consumed
 from servicekit.db import connect_pool
 from servicekit.identity import Signer
+from servicekit.runner import repeat
 
 _FORGET_SECONDS = 3600.0
 

@@ -7,17 +7,28 @@ from functools import partial
 from pathlib import Path
 
 import asyncpg
+import structlog
 from splits.chat.presence.v1 import service_pb2_grpc
 
+from presence_svc.actions.deps import Deps
+from presence_svc.actions.save_last_seen import LastSeen
+from presence_svc.actions.sweep_leases import sweep_leases
+from presence_svc.relations import Relations
 from presence_svc.rpc import PresenceServicer
 from presence_svc.settings import PresenceSettings
+from presence_svc.store import States
 from servicekit.db import connect_pool
 from servicekit.grpc_server import GrpcServer
-from servicekit.identity import Trust
+from servicekit.identity import Signer, Trust
 from servicekit.migrations import migrate as run_migrations
+from servicekit.redis_commands import RedisCommands
+from servicekit.runner import repeat
 
 SERVICE = "presence_svc"
 MIGRATIONS = Path(__file__).with_name("migrations")
+
+log = structlog.get_logger(__name__)
+_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 async def migrate(settings: PresenceSettings) -> list[str]:
@@ -35,6 +46,8 @@ class PresenceApp:
 
     def __init__(self, settings: PresenceSettings) -> None:
         self._settings = settings
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> int:
         settings = self._settings
@@ -46,20 +59,50 @@ class PresenceApp:
             statement_timeout_ms=settings.database_statement_timeout_ms,
             application_name=SERVICE,
         )
-        servicer = PresenceServicer()
+        trust = Trust.from_file(settings.service_trust_file)
+        self._commands = RedisCommands(settings.redis_url, timeout_s=settings.redis_timeout_seconds)
+        self._relations = Relations(
+            settings.conversation_svc_target,
+            Signer.from_file(SERVICE, settings.service_key_file),
+            timeout=settings.conversation_svc_timeout_seconds,
+        )
+        self.deps = Deps(
+            pool=self.pool,
+            states=States(self._commands, keep_s=settings.presence_keep_seconds),
+            relations=self._relations,
+            last_seen=LastSeen(self.pool),
+            rules=settings.rules(),
+        )
+        servicer = PresenceServicer(self.deps, trust)
         self._server = GrpcServer(
             settings=settings,
-            trust=Trust.from_file(settings.service_trust_file),
+            trust=trust,
             add_servicers=partial(service_pb2_grpc.add_PresenceServiceServicer_to_server, servicer),
             service_names=["splits.chat.presence.v1.PresenceService"],
             ready=partial(_schema_is_there, self.pool),
         )
+        for name, seconds, work in (
+            ("lease_sweeper", settings.presence_sweep_seconds, self._sweep),
+            ("last_seen_writer", settings.last_seen_flush_seconds, self.deps.last_seen.save),
+        ):
+            self._tasks.append(asyncio.create_task(repeat(self._stop, name, seconds, work), name=name))
         return await self._server.start()
 
     async def stop(self) -> None:
         """Lets calls in work finish, then closes everything."""
         await self._server.drain()
+        self._stop.set()
+        await asyncio.gather(*self._tasks)
+        try:
+            await self.deps.last_seen.save()  # what came since its task looked last
+        except _AWAY as error:
+            log.warning("last_seen_not_saved", cause=type(error).__name__)
+        self._commands.close()
+        await self._relations.close()
         await self.pool.close()
+
+    async def _sweep(self) -> None:
+        await sweep_leases(self.deps)
 
 
 async def serve(settings: PresenceSettings, stop: asyncio.Event) -> None:

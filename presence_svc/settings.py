@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
 
+from pydantic import Field, model_validator
+
+from presence_svc.domain import Rules
 from servicekit.settings import ServiceSettings
 
 
@@ -18,3 +21,31 @@ class PresenceSettings(ServiceSettings):
     conversation_svc_target: str = "127.0.0.1:50052"
     conversation_svc_timeout_seconds: float = Field(default=2.0, gt=0)
     """For one call, and never more than the surrounding call has left."""
+
+    presence_ttl_seconds: float = Field(default=90.0, gt=0)
+    """After which a connection that was not reported again is taken for gone."""
+    presence_sweep_seconds: float = Field(default=1.0, gt=0)
+    """How often it is looked for such connections."""
+    presence_max_connections: int = Field(default=32, ge=1)
+    """Of one person; with one more, the one that would lapse first is forgotten."""
+    presence_keep_seconds: int = Field(default=7 * 86_400, ge=60)
+    """How long Redis knows when somebody was last seen. After that, Postgres does."""
+    last_seen_every_seconds: float = Field(default=60.0, ge=1)
+    """Postgres is told no more often than this when a person was last seen."""
+    last_seen_flush_seconds: float = Field(default=1.0, gt=0)
+    """How long that is gathered, to be written together."""
+
+    @model_validator(mode="after")
+    def _is_kept_long_enough(self) -> Self:
+        longest = max(self.presence_ttl_seconds, self.last_seen_every_seconds)
+        if self.presence_keep_seconds < 2 * longest:
+            raise ValueError("PRESENCE_KEEP_SECONDS must be twice as long as a lease, and as LAST_SEEN_EVERY")
+        return self
+
+    def rules(self) -> Rules:
+        """What of this the domain needs."""
+        return Rules(
+            ttl_ms=int(self.presence_ttl_seconds * 1000),
+            save_every_ms=int(self.last_seen_every_seconds * 1000),
+            max_connections=self.presence_max_connections,
+        )

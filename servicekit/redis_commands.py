@@ -71,10 +71,29 @@ class RedisCommands:
         try:
             return await self.call("EVALSHA", script.sha, len(keys), *keys, *args)
         except ResponseError as error:
-            if not str(error).startswith("NOSCRIPT"):
+            if not _is_unknown_script(error):
                 raise
-        # A Redis that restarted, failed over or was told SCRIPT FLUSH learns it again.
         return await self.call("EVAL", script.source, len(keys), *keys, *args)
+
+    async def run_all(
+        self, script: Script, calls: Sequence[tuple[Sequence[Word], Sequence[Word]]]
+    ) -> list[Any]:
+        """The replies of a script, in the order of its calls (keys, arguments), in one round trip.
+
+        Raises RedisError as `call` does; others of the calls may have run then.
+        """
+        packed = [("EVALSHA", script.sha, len(keys), *keys, *args) for keys, args in calls]
+        replies = await asyncio.gather(*(self.call(*each) for each in packed), return_exceptions=True)
+        unknown = [place for place, reply in enumerate(replies) if _is_unknown_script(reply)]
+        if unknown:
+            await self.call("SCRIPT", "LOAD", script.source)
+            again = await asyncio.gather(*(self.call(*packed[place]) for place in unknown))
+            for place, reply in zip(unknown, again, strict=True):
+                replies[place] = reply
+        for reply in replies:
+            if isinstance(reply, BaseException):
+                raise reply
+        return replies
 
     def close(self) -> None:
         """Ends the connection; what waits in it fails."""
@@ -188,6 +207,11 @@ class _Connection(asyncio.Protocol):
                 self.end(RedisTimeoutError("no reply in time"))
             else:
                 self._timer = self._loop.call_later(left, self._on_time)
+
+
+def _is_unknown_script(reply: object) -> bool:
+    """A Redis that restarted, failed over or was told SCRIPT FLUSH has no scripts."""
+    return isinstance(reply, ResponseError) and str(reply).startswith("NOSCRIPT")
 
 
 def _greeting(options: Mapping[str, Any]) -> list[tuple[Word, ...]]:

@@ -1,4 +1,4 @@
-"""Runs a process: one event loop (uvloop), stopped by SIGTERM or SIGINT."""
+"""Runs a process: one event loop (uvloop), stopped by SIGTERM or SIGINT; and what it does again and again."""
 
 import asyncio
 import signal
@@ -6,6 +6,8 @@ import sys
 from collections.abc import Awaitable, Callable
 
 import structlog
+
+from servicekit.faults import as_unavailable
 
 log = structlog.get_logger("servicekit.runner")
 
@@ -25,6 +27,23 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     except StartError as error:
         log.error("cannot start", error=str(error))
         sys.exit(1)
+
+
+async def repeat(stop: asyncio.Event, name: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    """Does `work` every `seconds` until the stop; whatever fails is logged and tried the next time."""
+    while not stop.is_set():
+        try:
+            await work()
+        except Exception as error:
+            fault = as_unavailable(error)
+            if fault is None or not fault.retryable:
+                log.exception("task_failed", task=name)
+            else:
+                log.warning("task_waits", task=name, cause=type(error).__name__)
+        try:
+            await asyncio.wait_for(stop.wait(), seconds)
+        except TimeoutError:
+            continue
 
 
 async def _until_done(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:

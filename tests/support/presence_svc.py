@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
+import redis.asyncio as redis
+from splits.chat.presence.v1 import service_pb2 as rpc
 from splits.chat.presence.v1 import service_pb2_grpc
 
 from presence_svc.app import PresenceApp, migrate
@@ -20,6 +23,9 @@ from tests.support.message_svc import CALLERS, TIMEOUT
 
 if TYPE_CHECKING:  # the stubs alone know the asynchronous flavour
     Stub: TypeAlias = service_pb2_grpc.PresenceServiceAsyncStub
+
+
+STATUSES = {"online": rpc.STATUS_ONLINE, "away": rpc.STATUS_AWAY, "offline": rpc.STATUS_OFFLINE}
 
 
 @dataclass
@@ -55,6 +61,35 @@ class PresenceService:
         """One call of the edge, or of another caller, maybe for somebody."""
         client = self.client(by)
         return await client.call(getattr(client.stub, method), request, timeout=TIMEOUT, acting=acting)
+
+    async def report(self, *connections: tuple[ActingUser, str, str]) -> None:
+        """What became of connections, each as (whose, which, "online" | "away" | "offline")."""
+        request = rpc.ReportConnectionsRequest(
+            connections=[
+                rpc.Connection(user_id=user.user_id, connection_id=name, status=STATUSES[status])
+                for user, name, status in connections
+            ]
+        )
+        await self.call("ReportConnections", request)
+
+    async def presence(self, viewer: ActingUser, *people: ActingUser) -> list[rpc.Presence]:
+        """What somebody sees of others."""
+        request = rpc.GetPresenceRequest(user_ids=[each.user_id for each in people])
+        response: rpc.GetPresenceResponse = await self.call("GetPresence", request, viewer)
+        return list(response.people)
+
+    async def watch(self, *screens: tuple[ActingUser, str]) -> list[rpc.Watch]:
+        """What may be shown to viewers of conversations."""
+        request = rpc.WatchConversationsRequest(
+            acting_users=self.signer().assertion_together([viewer for viewer, _ in screens]),
+            conversation_ids=[conversation for _, conversation in screens],
+        )
+        response: rpc.WatchConversationsResponse = await self.call("WatchConversations", request)
+        return list(response.watches)
+
+    async def type(self, user: ActingUser, conversation: str, *, typing: bool = True) -> None:
+        """Somebody types, or stops."""
+        await self.call("SetTyping", rpc.SetTypingRequest(conversation_id=conversation, typing=typing), user)
 
     async def close(self) -> None:
         """Stops the service and its clients."""
@@ -94,3 +129,39 @@ async def run_presence_service(
         yield service
     finally:
         await service.close()
+
+
+class Heard:
+    """What is published on channels from now on."""
+
+    def __init__(self, pubsub: Any) -> None:
+        self._pubsub = pubsub
+        self.payloads: list[bytes] = []
+
+    async def take(self, within: float = 30.0) -> bytes:
+        """The next payload; AssertionError when none comes."""
+        message = await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=within)
+        assert message is not None, "nothing was published"
+        self.payloads.append(message["data"])
+        return self.payloads[-1]
+
+    async def rest(self) -> list[bytes]:
+        """What was published until now and not taken: what is published here last comes last."""
+        mark = uuid.uuid4().bytes
+        client: redis.Redis = redis.Redis(connection_pool=self._pubsub.connection_pool)
+        channel = next(iter(self._pubsub.channels))
+        await client.publish(channel, mark)
+        found = []
+        while (payload := await self.take()) != mark:
+            found.append(payload)
+        return found
+
+
+@asynccontextmanager
+async def listening(client: redis.Redis, *channels: str) -> AsyncIterator[Heard]:
+    """Subscribes, and returns once that is so."""
+    async with client.pubsub() as pubsub:
+        await pubsub.subscribe(*channels)
+        for _ in channels:
+            assert (await pubsub.get_message(timeout=30))["type"] == "subscribe"
+        yield Heard(pubsub)

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from conversation_svc.app import repeat
 from servicekit.errors import ChatError, Reason
+from servicekit.runner import repeat
 
 
 @pytest.mark.parametrize(

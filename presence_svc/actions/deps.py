@@ -1,0 +1,23 @@
+"""What actions work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import asyncpg
+
+from presence_svc.actions.save_last_seen import LastSeen
+from presence_svc.domain import Rules
+from presence_svc.relations import Relations
+from presence_svc.store import States
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """Wired once, in app.py."""
+
+    pool: asyncpg.Pool
+    states: States
+    relations: Relations
+    last_seen: LastSeen
+    rules: Rules
