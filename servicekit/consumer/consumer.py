@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from typing import cast
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
 
 import aio_pika
 import asyncpg
@@ -91,7 +92,6 @@ class Consumer:
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-                await channel.set_qos(prefetch_count=self._subscription.prefetch)
                 queue = await self._subscription.declare(channel)
                 if not self._began:  # and no more: another release's process may have bound them since
                     await self._subscription.drop(queue)
@@ -102,18 +102,30 @@ class Consumer:
                 underlay.on_consumer_cancel_callbacks.add(lambda *_: lost.set())
                 self._work(worker, Source(channel, underlay, self._subscription), inbox, lost)
 
-                async def receive(message: DeliveredMessage) -> None:
-                    inbox.put(Delivery.of(message))
+                first = asyncio.Event()
 
-                # aio_pika's own `consume` makes an object a message that costs as much as all the rest.
-                consumed = await underlay.basic_consume(queue.name, receive)
+                async def receive(message: DeliveredMessage) -> None:
+                    delivery = Delivery.of(message)
+                    inbox.put(delivery)
+                    if not delivery.redelivered:
+                        first.set()
+
+                tag = await _consume(underlay, queue.name, receive, prefetch=1)
             self._away.end()
             self.consuming.set()
             self._log.info("consuming", routing_keys=self._subscription.routing_keys)
-            if await _ended(stop, lost):
+            # One at a time as long as they are such as somebody may have died over: the broker counts every
+            # death for all that were delivered, and five are the end of each.
+            await _first_of(stop, lost, first)
+            if not stop.is_set() and not lost.is_set():
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    await underlay.basic_cancel(tag)
+                    tag = await _consume(underlay, queue.name, receive, prefetch=self._subscription.prefetch)
+                await _first_of(stop, lost)
+            if lost.is_set():
                 raise _Lost
             async with asyncio.timeout(_CONNECT_SECONDS):
-                await underlay.basic_cancel(str(consumed.consumer_tag))
+                await underlay.basic_cancel(tag)
             inbox.close(discard=False)
             await self._finish()
         finally:
@@ -148,15 +160,28 @@ class Consumer:
                 await asyncio.wait(unfinished)
 
 
-async def _ended(stop: asyncio.Event, lost: asyncio.Event) -> bool:
-    """Waits for the stop or the end of the channel; whether it was the channel's."""
-    waits = [asyncio.create_task(event.wait()) for event in (stop, lost)]
+async def _consume(
+    channel: Channel,
+    queue: str,
+    receive: Callable[[DeliveredMessage], Coroutine[Any, Any, None]],
+    *,
+    prefetch: int,
+) -> str:
+    """Begins to consume; its tag. `prefetch`: how many may wait for our word."""
+    await channel.basic_qos(prefetch_count=prefetch)  # of the consumers that begin after it
+    # aio_pika's own `consume` makes an object a message that costs as much as all the rest.
+    consumed = await channel.basic_consume(queue, receive)
+    return str(consumed.consumer_tag)
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    """Returns when one of them is set."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for wait in waits:
             wait.cancel()
-    return lost.is_set()
 
 
 def _with_heartbeat(url: str) -> URL:

@@ -29,6 +29,8 @@ class Delivery:
     traceparent: str | None
     failed: int
     deferred: int
+    redelivered: bool
+    """Whoever had it before did not settle it, and may have died over it."""
 
     @classmethod
     def of(cls, message: DeliveredMessage) -> Self:
@@ -43,6 +45,7 @@ class Delivery:
             traceparent=traceparent if isinstance(traceparent, str) else None,
             failed=_count(headers.get(_FAILED)),
             deferred=_count(headers.get(_DEFERRED)),
+            redelivered=bool(message.redelivered),
         )
 
 

@@ -50,12 +50,16 @@ class Inbox:
         self._changed.set()
 
     async def take(self) -> list[Delivery]:
-        """All that wait, as soon as there are any; none at the end."""
+        """The next that wait, as soon as there are any; none at the end.
+
+        What somebody may have died over comes alone.
+        """
         while not self._waiting and not self._closed:
             self._changed.clear()
             await self._changed.wait()
-        batch = list(self._waiting)
-        self._waiting.clear()
+        batch: list[Delivery] = []
+        while self._waiting and not (batch and (batch[-1].redelivered or self._waiting[0].redelivered)):
+            batch.append(self._waiting.popleft())
         return batch
 
 

@@ -7,8 +7,10 @@ import os
 import secrets
 import signal
 import sys
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from typing import Any
 from unittest.mock import patch
 
@@ -18,12 +20,15 @@ import orjson
 from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
 
 import servicekit.consumer.consumer
+from deploy.local.folders import CHECKOUT
 from servicekit.consumer import CloudEvent, Consumer, Handler, Subscription
 from servicekit.consumer.delivery import Delivery, Source
 from servicekit.db import Executor, connect_pool
 from servicekit.outbox import BusEvent
 from tests.support.outbox import bus_event
 
+DEADLY = 17
+"""Number of the event that kills a worker which dies over it."""
 EFFECTS = "CREATE TABLE effects (number integer NOT NULL)"
 
 
@@ -125,7 +130,28 @@ class DiesBeforeItAcknowledges(Source):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def _main(amqp_url: str, database_url: str, schema: str, subscription: str) -> None:
+async def _dies_over_its_event(conn: Executor, event: CloudEvent) -> None:
+    if event.data["number"] == DEADLY:
+        os.kill(os.getpid(), signal.SIGKILL)
+    await write_effect(conn, event)
+
+
+async def start_worker(
+    how: str, amqp_url: str, database_url: str, schema: str, subscription: Subscription
+) -> Process:
+    """A consumer in a process of its own, which it does not outlive.
+
+    `how`: `acknowledging`: it dies before it acknowledges; `handling`: over the event with number DEADLY.
+    """
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.support.consumer", how, amqp_url, database_url, schema),
+        orjson.dumps(asdict(subscription)).decode(),
+        cwd=CHECKOUT,
+        env={**os.environ, "PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'protos/gen'}"},
+    )
+
+
+async def _main(how: str, amqp_url: str, database_url: str, schema: str, subscription: str) -> None:
     pool = await connect_pool(
         database_url,
         schema=schema,
@@ -136,8 +162,11 @@ async def _main(amqp_url: str, database_url: str, schema: str, subscription: str
     )
     fields = orjson.loads(subscription)
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-    with patch.object(servicekit.consumer.consumer, "Source", DiesBeforeItAcknowledges):
-        consumer = Consumer(amqp_url, Subscription(**fields), pool, one_by_one(write_effect))
+    source, handler = (
+        (Source, _dies_over_its_event) if how == "handling" else (DiesBeforeItAcknowledges, write_effect)
+    )
+    with patch.object(servicekit.consumer.consumer, "Source", source):
+        consumer = Consumer(amqp_url, Subscription(**fields), pool, one_by_one(handler))
         await consumer.run(asyncio.Event())
 
 

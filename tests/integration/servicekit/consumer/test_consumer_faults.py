@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
-import sys
-from dataclasses import asdict
 
 import aio_pika
 import asyncpg
-import orjson
 from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import ChannelNotFoundEntity
 
-from deploy.local.folders import CHECKOUT, open_temporary
+from deploy.local.folders import open_temporary
 from deploy.local.rabbitmq import RabbitMQ
 from servicekit.bus import BusPublisher
 from servicekit.consumer import CloudEvent, Subscription
+from servicekit.consumer.topology import TRIES
 from servicekit.db import Executor
 from servicekit.outbox import Outbox
 from servicekit.realtime import RealtimePublisher
 from tests.support.backing import TestDatabase
 from tests.support.consumer import (
+    DEADLY,
     consuming,
     effects,
     events_for,
@@ -30,6 +28,7 @@ from tests.support.consumer import (
     new_subscription,
     next_dead,
     open_pool,
+    start_worker,
     write_effect,
 )
 from tests.support.outbox import bus_event, commit, render
@@ -47,14 +46,8 @@ async def test_a_worker_killed_between_effect_and_acknowledgement_leaves_one_eff
     queues: AbstractChannel,
 ) -> None:
     await publisher.publish(events_for(subscription, 3))
-    command = [sys.executable, "-m", "tests.support.consumer", amqp_url, database.admin_url, schema]
     for _ in range(2):
-        worker = await asyncio.create_subprocess_exec(
-            *command,
-            orjson.dumps(asdict(subscription)).decode(),
-            cwd=CHECKOUT,
-            env={**os.environ, "PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'protos/gen'}"},
-        )
+        worker = await start_worker("acknowledging", amqp_url, database.admin_url, schema, subscription)
         assert await worker.wait() == -9
         assert await effects(pool)
     async with consuming(amqp_url, subscription, pool):
@@ -195,6 +188,29 @@ async def test_a_broker_killed_under_load_costs_nothing(pool: asyncpg.Pool) -> N
         for child in reversed(server.children):
             await child.stop()
         folder.close()
+
+
+async def test_an_event_that_workers_die_over_takes_no_other_with_it(
+    amqp_url: str,
+    database: TestDatabase,
+    schema: str,
+    pool: asyncpg.Pool,
+    publisher: BusPublisher,
+    subscription: Subscription,
+    queues: AbstractChannel,
+) -> None:
+    events = events_for(subscription, 2 * DEADLY)
+    await publisher.publish(events)
+    for _ in range(TRIES + 1):
+        worker = await start_worker("handling", amqp_url, database.admin_url, schema, subscription)
+        assert await worker.wait() == -9
+    async with consuming(amqp_url, subscription, pool):
+        others = [number for number in range(2 * DEADLY) if number != DEADLY]
+        await eventually(lambda: effects(pool), until=lambda seen: seen == others)
+    dead = await next_dead(queues, subscription)
+    assert dead is not None
+    assert dead.message_id == str(events[DEADLY].event_id)
+    assert await next_dead(queues, subscription) is None
 
 
 async def test_a_message_that_workers_die_over_is_dead_in_the_end(
