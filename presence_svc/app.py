@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -11,12 +12,15 @@ import structlog
 from splits.chat.presence.v1 import service_pb2_grpc
 
 from presence_svc.actions.deps import Deps
+from presence_svc.actions.forget_access_changes import forget_access_changes
 from presence_svc.actions.save_last_seen import LastSeen
 from presence_svc.actions.sweep_leases import sweep_leases
 from presence_svc.relations import Relations
 from presence_svc.rpc import PresenceServicer
 from presence_svc.settings import PresenceSettings
 from presence_svc.store import States
+from servicekit.clock import SystemClock
+from servicekit.control import ControlPublisher
 from servicekit.db import connect_pool
 from servicekit.grpc_server import GrpcServer
 from servicekit.identity import Signer, Trust
@@ -66,12 +70,16 @@ class PresenceApp:
             Signer.from_file(SERVICE, settings.service_key_file),
             timeout=settings.conversation_svc_timeout_seconds,
         )
+        self._control = ControlPublisher(settings.redis_url, timeout_s=settings.redis_timeout_seconds)
         self.deps = Deps(
             pool=self.pool,
             states=States(self._commands, keep_s=settings.presence_keep_seconds),
             relations=self._relations,
             last_seen=LastSeen(self.pool),
             rules=settings.rules(),
+            control=self._control,
+            clock=SystemClock(),
+            access_keep=timedelta(days=settings.access_keep_days),
         )
         servicer = PresenceServicer(self.deps, trust)
         self._server = GrpcServer(
@@ -84,6 +92,7 @@ class PresenceApp:
         for name, seconds, work in (
             ("lease_sweeper", settings.presence_sweep_seconds, self._sweep),
             ("last_seen_writer", settings.last_seen_flush_seconds, self.deps.last_seen.save),
+            ("access_forgetting", settings.access_forget_seconds, self._forget),
         ):
             self._tasks.append(asyncio.create_task(repeat(self._stop, name, seconds, work), name=name))
         return await self._server.start()
@@ -98,11 +107,15 @@ class PresenceApp:
         except _AWAY as error:
             log.warning("last_seen_not_saved", cause=type(error).__name__)
         self._commands.close()
+        await self._control.close()
         await self._relations.close()
         await self.pool.close()
 
     async def _sweep(self) -> None:
         await sweep_leases(self.deps)
+
+    async def _forget(self) -> None:
+        await forget_access_changes(self.deps)
 
 
 async def serve(settings: PresenceSettings, stop: asyncio.Event) -> None:
@@ -114,4 +127,4 @@ async def serve(settings: PresenceSettings, stop: asyncio.Event) -> None:
 
 
 async def _schema_is_there(pool: asyncpg.Pool) -> None:
-    await pool.execute("SELECT FROM last_seen LIMIT 0")
+    await pool.execute("SELECT FROM access_changes LIMIT 0")

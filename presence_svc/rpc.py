@@ -11,10 +11,13 @@ from splits.chat.presence.v1 import service_pb2_grpc
 
 from presence_svc.actions.deps import Deps
 from presence_svc.actions.get_presence import Presence, get_presence
+from presence_svc.actions.list_access_changes import list_access_changes
+from presence_svc.actions.record_access_change import record_access_change
 from presence_svc.actions.report_connections import report_connections
 from presence_svc.actions.set_typing import set_typing
 from presence_svc.actions.watch_conversations import watch_conversations
 from presence_svc.domain import Report, Status
+from presence_svc.wire import access_change_to_proto, ban, lifted_ban, revocation
 from servicekit.errors import ChatError, Reason
 from servicekit.identity import Trust, acting_user, current_caller
 
@@ -30,10 +33,7 @@ if TYPE_CHECKING:  # generic in its stubs only
 
 
 class PresenceServicer(service_pb2_grpc.PresenceServiceServicer):
-    """See `protos/splits/chat/presence/v1/service.proto` for what each call promises.
-
-    What this release does not have yet answers UNIMPLEMENTED.
-    """
+    """See `protos/splits/chat/presence/v1/service.proto` for what each call promises."""
 
     def __init__(self, deps: Deps, trust: Trust) -> None:
         self._deps = deps
@@ -82,18 +82,27 @@ class PresenceServicer(service_pb2_grpc.PresenceServiceServicer):
     async def RevokeSessions(
         self, request: rpc.RevokeSessionsRequest, context: Context
     ) -> rpc.RevokeSessionsResponse:
-        raise NotImplementedError
+        over = revocation(request, self._deps.clock.now())
+        await record_access_change(self._deps, request.user_id, over)
+        return rpc.RevokeSessionsResponse()
 
     async def BanUser(self, request: rpc.BanUserRequest, context: Context) -> rpc.BanUserResponse:
-        raise NotImplementedError
+        await record_access_change(self._deps, request.user_id, ban(request))
+        return rpc.BanUserResponse()
 
     async def LiftBan(self, request: rpc.LiftBanRequest, context: Context) -> rpc.LiftBanResponse:
-        raise NotImplementedError
+        await record_access_change(self._deps, request.user_id, lifted_ban(request))
+        return rpc.LiftBanResponse()
 
     async def ListAccessChanges(
         self, request: rpc.ListAccessChangesRequest, context: Context
     ) -> rpc.ListAccessChangesResponse:
-        raise NotImplementedError
+        page = await list_access_changes(self._deps.pool, request.after_version)
+        return rpc.ListAccessChangesResponse(
+            changes=[access_change_to_proto(user_id, change) for user_id, change in page.changes],
+            version=page.version,
+            has_more=page.has_more,
+        )
 
 
 def _presence_to_proto(presence: Presence) -> rpc.Presence:

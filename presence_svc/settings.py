@@ -35,6 +35,11 @@ class PresenceSettings(ServiceSettings):
     last_seen_flush_seconds: float = Field(default=1.0, gt=0)
     """How long that is gathered, to be written together."""
 
+    access_keep_days: float = Field(default=30.0, gt=0)
+    """How long a revocation is kept: longer than any token or session of an issuer lives."""
+    access_forget_seconds: float = Field(default=3600.0, gt=0)
+    """How often it is looked for revocations and bans that need not be kept any more."""
+
     @model_validator(mode="after")
     def _is_kept_long_enough(self) -> Self:
         longest = max(self.presence_ttl_seconds, self.last_seen_every_seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 import asyncpg
 
@@ -10,6 +11,8 @@ from presence_svc.actions.save_last_seen import LastSeen
 from presence_svc.domain import Rules
 from presence_svc.relations import Relations
 from presence_svc.store import States
+from servicekit.clock import Clock
+from servicekit.control import ControlPublisher
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +24,7 @@ class Deps:
     relations: Relations
     last_seen: LastSeen
     rules: Rules
+    control: ControlPublisher
+    clock: Clock
+    access_keep: timedelta
+    """How long revocations are kept."""
