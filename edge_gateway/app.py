@@ -145,7 +145,12 @@ class EdgeApp:
             metrics=self.metrics,
         )
         operators = Front(operations.endpoints(self.metrics, self.ready))
-        self._public = HttpServer(public.handle, settings.edge_host, settings.edge_port)
+        self._public = HttpServer(
+            public.handle,
+            settings.edge_host,
+            settings.edge_port,
+            handshakes=(WEBSOCKET, public.receive),
+        )
         self._operators = HttpServer(operators.handle, settings.ops_host, settings.ops_port)
         # Ends before `stop` only by a fault, and then so does the process.
         self.events: asyncio.Task[Any] = asyncio.create_task(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ import orjson
 from aiohttp import web
 
 from edge_gateway import problems
+from edge_gateway.http.door import Visitor, head
 from edge_gateway.problems import Problem
 from edge_gateway.views import Json
 from servicekit import telemetry
@@ -23,7 +25,7 @@ _UNMATCHED = "unmatched"
 class Exchange:
     """One request. `template` is the route it matched; problems name it as their `instance`."""
 
-    request: web.BaseRequest
+    request: web.BaseRequest | Visitor
     request_id: str
     template: str = _UNMATCHED
     headers: dict[str, str] = field(default_factory=dict)
@@ -36,13 +38,25 @@ class Exchange:
 
     def finish(self, response: web.StreamResponse) -> web.StreamResponse:
         """Puts the common headers on an answer that has not begun yet."""
-        response.headers.update(self.headers)
-        response.headers["X-Request-Id"] = self.request_id
-        response.headers["Server"] = "splits-chat"
+        response.headers.update(self._common())
+        return response
+
+    def _common(self) -> dict[str, str]:
+        common = {**self.headers, "X-Request-Id": self.request_id, "Server": "splits-chat"}
         traceparent = telemetry.current_traceparent()
         if traceparent is not None:
-            response.headers["traceparent"] = traceparent
-        return response
+            common["traceparent"] = traceparent
+        return common
+
+    def take_over(self, headers: Mapping[str, str]) -> tuple[asyncio.Transport, bytes, bytes]:
+        """Takes the connection of a request that is upgraded away from HTTP.
+
+        Returns it, the head of the answer (`headers` are its own), which is still to be written, and the
+        bytes that came behind the request. Raises ConnectionResetError when the client is gone.
+        """
+        request = self.request
+        transport, rest = request.take_over() if isinstance(request, Visitor) else _take_over(request)
+        return transport, head(101, "Switching Protocols", {**headers, **self._common()}), rest
 
     def json(self, status: int, body: Json | None) -> web.Response:
         """A JSON answer; None = no body."""
@@ -68,7 +82,20 @@ class Exchange:
         return response
 
 
-def request_id_of(request: web.BaseRequest) -> str:
+def _take_over(request: web.BaseRequest) -> tuple[asyncio.Transport, bytes]:
+    """To the server the connection is lost: its parser, buffers and task go with the request."""
+    protocol, transport = request.protocol, request.transport
+    if transport is None or transport.is_closing():
+        raise ConnectionResetError
+    rest = protocol._message_tail
+    protocol.transport = None  # so that it does not close it
+    protocol.connection_lost(None)
+    if not transport.is_reading():
+        transport.resume_reading()  # the server had stopped it: nobody took the bytes behind the head
+    return transport, rest
+
+
+def request_id_of(request: web.BaseRequest | Visitor) -> str:
     """The caller's own `X-Request-Id` when it is sane, else a new one."""
     given = request.headers.get("X-Request-Id", "")
     return given if _SANE_ID.fullmatch(given) else new_id_text()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import dataclass
+from typing import NoReturn
 
 import structlog
 from aiohttp import web
@@ -13,6 +13,7 @@ from opentelemetry import trace
 
 from edge_gateway import problems
 from edge_gateway.http import cors
+from edge_gateway.http.door import Visitor
 from edge_gateway.http.exchange import Exchange, request_id_of
 from edge_gateway.http.router import Found, NoSuchMethod, Router
 from edge_gateway.metrics import Metrics
@@ -23,11 +24,19 @@ _log = structlog.get_logger("edge_gateway.http")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-@dataclass(frozen=True, slots=True)
 class Upgraded:
     """The connection has another protocol from here on."""
 
-    response: web.StreamResponse
+
+UPGRADED = Upgraded()
+
+
+class _Gone(web.StreamResponse):
+    """The answer to a request whose connection has another protocol: to the HTTP server it is lost."""
+
+    async def prepare(self, request: web.BaseRequest) -> NoReturn:  # noqa: ARG002 - aiohttp's signature
+        """There is nobody to answer."""
+        raise ConnectionResetError
 
 
 Endpoint = Callable[[Exchange, dict[str, str]], Awaitable[web.StreamResponse | Upgraded]]
@@ -49,9 +58,13 @@ class Front:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request, from its head to its answer."""
-        exchange = Exchange(request, request_id_of(request))
-        outcome = await self._traced(exchange)
-        return outcome.response if isinstance(outcome, Upgraded) else outcome
+        outcome = await self._traced(Exchange(request, request_id_of(request)))
+        return _Gone() if isinstance(outcome, Upgraded) else outcome
+
+    async def receive(self, visitor: Visitor) -> web.StreamResponse | None:
+        """The same for who comes through a door; None when the connection was upgraded."""
+        outcome = await self._traced(Exchange(visitor, request_id_of(visitor)))
+        return None if isinstance(outcome, Upgraded) else outcome
 
     async def _traced(self, exchange: Exchange) -> web.StreamResponse | Upgraded:
         request, started = exchange.request, time.perf_counter()
@@ -72,11 +85,11 @@ class Front:
             ) as span,
         ):
             outcome = await self._answer(exchange, found)
-            response = outcome.response if isinstance(outcome, Upgraded) else exchange.finish(outcome)
-            span.set_attribute("http.response.status_code", response.status)
-            if response.status >= 500:
+            status = 101 if isinstance(outcome, Upgraded) else exchange.finish(outcome).status
+            span.set_attribute("http.response.status_code", status)
+            if status >= 500:
                 span.set_status(trace.StatusCode.ERROR)
-            self._note(exchange.template, method, response.status, time.perf_counter() - started)
+            self._note(exchange.template, method, status, time.perf_counter() - started)
             return outcome
 
     def _note(self, route: str, method: str, status: int, seconds: float) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
 import structlog
 from aiohttp import web
 
 from edge_gateway import problems
+from edge_gateway.http.door import Answer, Door, Rooms
 from edge_gateway.http.exchange import Exchange
 from servicekit.errors import Reason
 from servicekit.ids import new_id_text
 
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _log = structlog.get_logger("edge_gateway.http")
 _BACKLOG = 4096
 
@@ -45,46 +47,51 @@ class _Protocol(web.RequestHandler):
 
 
 class _Server(web.Server):
+    """`handshakes`: path and answer of those; None = there are none, and so no door to them."""
+
+    def __init__(self, handler: Handler, handshakes: tuple[str, Answer] | None, **options: Any) -> None:
+        super().__init__(handler, **options)
+        self._rooms: Rooms | None = None
+        if handshakes is not None:
+            max_field, idle_s = options["max_field_size"], options["keepalive_timeout"]
+            self._rooms = Rooms(*handshakes, self._protocol, max_field=max_field, idle_s=idle_s)
+
     def __call__(self) -> web.RequestHandler:
+        if self._rooms is None:
+            return self._protocol()
+        return cast("web.RequestHandler", Door(self._rooms))  # whose place it takes
+
+    def _protocol(self) -> _Protocol:
         return _Protocol(self, loop=self._loop, **self._kwargs)
 
+    def pre_shutdown(self) -> None:
+        """Ends what has nothing in work."""
+        if self._rooms is not None:
+            self._rooms.close_waiting()
+        super().pre_shutdown()
 
-def take_over(request: web.BaseRequest) -> tuple[asyncio.Transport, bytes]:
-    """Takes the connection of an upgraded request away from the HTTP server, with the bytes behind its head.
-
-    To the server the connection is lost: its parser, buffers and task go with the request. Raises
-    ConnectionResetError when the client is gone.
-    """
-    protocol, transport = request.protocol, request.transport
-    if transport is None or transport.is_closing():
-        raise ConnectionResetError
-    rest = protocol._message_tail
-    protocol.transport = None  # so that it does not close it
-    protocol.connection_lost(None)
-    if not transport.is_reading():
-        transport.resume_reading()  # the server had stopped it: nobody took the bytes behind the head
-    return transport, rest
-
-
-def head_of(response: web.StreamResponse) -> bytes:
-    """The bytes of an answer's head: for who writes it in one with what comes behind it."""
-    lines = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
-    return f"HTTP/1.1 {response.status} {response.reason}\r\n{lines}\r\n".encode()
+    async def shutdown(self, timeout: float | None = None) -> None:
+        """Waits so long for what is in work."""
+        if self._rooms is not None:
+            await self._rooms.close(timeout or 0.0)
+        await super().shutdown(timeout)
 
 
 class HttpServer:
-    """Listens on one address."""
+    """Listens on one address. `handshakes`: path and answer of those (`door`)."""
 
     def __init__(
         self,
-        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        handler: Handler,
         host: str,
         port: int,
         *,
+        handshakes: tuple[str, Answer] | None = None,
         shutdown_s: float = 5.0,
     ) -> None:
         server = _Server(
             handler,
+            handshakes,
             access_log=None,
             keepalive_timeout=75.0,  # longer than a proxy keeps an idle connection
             auto_decompress=False,  # a compressed body is refused, not unpacked

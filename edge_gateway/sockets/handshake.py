@@ -17,15 +17,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from aiohttp import web
 from google.protobuf.timestamp_pb2 import Timestamp
 from splits.chat.message.v1 import service_pb2 as message_rpc
 
 from edge_gateway import problems, views
 from edge_gateway.clients import budget
 from edge_gateway.http.exchange import Exchange
-from edge_gateway.http.front import Upgraded
-from edge_gateway.http.server import head_of, take_over
+from edge_gateway.http.front import UPGRADED, Upgraded
 from edge_gateway.metrics import Metrics
 from edge_gateway.profiles import Profiles
 from edge_gateway.rates import Rates
@@ -262,19 +260,18 @@ class Handshake:
         self, exchange: Exchange, asked: upgrade.Upgrade, listener: Listener
     ) -> tuple[Upgraded, Socket, bytes]:
         """The answer, the socket that gives it, and bytes that came before it was there."""
-        response = exchange.finish(web.Response(status=101, headers=asked.headers))
-        transport, rest = take_over(exchange.request)
+        transport, head, rest = exchange.take_over(asked.headers)
         socket = Socket(
             transport,
             listener,
             self._rules.limits,
             self._metrics,
-            head=head_of(response),
+            head=head,
             pings=self._pings,
             on_gone=self._on_gone,
         )
         self._hub.track(socket)
-        return Upgraded(response), socket, rest
+        return UPGRADED, socket, rest
 
 
 def _back(missed: Missed) -> Timestamp:
