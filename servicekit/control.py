@@ -47,10 +47,10 @@ def decode(payload: bytes) -> News:
     """What the channel carried. ValueError when it is none of ours, or of a later release's kinds."""
     try:
         told = orjson.loads(payload)
-        user_ids = told["userIds"]
-        if not isinstance(user_ids, list) or not all(isinstance(each, str) for each in user_ids):
-            raise TypeError
-        return News(Kind(told["kind"]), tuple(user_ids))
+        kind, user_ids = told["kind"], told["userIds"]
+        if not isinstance(user_ids, list) or not all(isinstance(each, str) for each in (kind, *user_ids)):
+            raise TypeError  # a kind that is no string is not looked up: it may be too deep to be told about
+        return News(Kind(kind), tuple(user_ids))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError("not news") from error
 

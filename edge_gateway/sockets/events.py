@@ -10,9 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 import orjson
 
+from edge_gateway.bodies import MAX_INTEGER
+from edge_gateway.params import ID
 from edge_gateway.views import Json
 from servicekit.realtime import EVENT_VERSION
 
@@ -96,17 +100,17 @@ class Published:
         try:
             frame = orjson.loads(self.body)
             data = frame.get("data") or {}
-            name = str(frame["type"])
+            name = frame["type"]
             return _event(
                 self.cursor.decode("ascii"),
                 name,
-                str(frame["eventId"]),
-                int(frame["eventVersion"]),
-                str(frame["occurredAt"]),
+                frame["eventId"],
+                frame["eventVersion"],
+                frame["occurredAt"],
                 frame.get("conversationId"),
                 data["message"] if name in SHOWN_TYPES else data,
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError("not an event") from error
 
 
@@ -146,19 +150,25 @@ def stored(cursor: bytes, fields: Mapping[bytes, bytes]) -> Event:
         raise ValueError("not an event") from error
 
 
-def _event(
-    cursor: str, name: str, event_id: str, version: int, at: str, where: str | None, facts: Json
-) -> Event:
-    """`facts`: the stream's refs, or what stands for them in a frame: the message, or the data."""
-    if not isinstance(facts, dict):
+def _event(cursor: str, name: Any, event_id: Any, version: Any, at: Any, where: Any, facts: Any) -> Event:
+    """`facts`: the stream's refs, or what stands for them in a frame: the message, or the data.
+
+    TypeError or ValueError also for what a service would refuse to look up, or whose time nobody can read: it
+    would end each sync that comes to it.
+    """
+    if not (isinstance(name, str) and isinstance(event_id, str) and isinstance(facts, dict)):
+        raise TypeError
+    if not isinstance(version, int) or isinstance(version, bool) or datetime.fromisoformat(at).tzinfo is None:
+        raise TypeError
+    if name not in JOINED_TYPES and name not in SHOWN_TYPES:
+        if not (where is None or isinstance(where, str)):
+            raise TypeError
+        return Event(cursor, name, event_id, version, at, where, facts)
+    if not isinstance(where, str) or not ID.fullmatch(where):
         raise TypeError
     if name in JOINED_TYPES:
-        if not isinstance(where, str):
-            raise TypeError
         return Event(cursor, name, event_id, version, at, where, {})
-    if name in SHOWN_TYPES:
-        seq = facts["seq"]
-        if not isinstance(where, str) or not isinstance(seq, int) or seq < 1:
-            raise TypeError
-        return Event(cursor, name, event_id, version, at, where, {}, seq)
-    return Event(cursor, name, event_id, version, at, where, facts)
+    seq = facts["seq"]
+    if not isinstance(seq, int) or not 1 <= seq <= MAX_INTEGER:
+        raise TypeError
+    return Event(cursor, name, event_id, version, at, where, {}, seq)

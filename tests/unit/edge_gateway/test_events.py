@@ -66,14 +66,19 @@ def test_what_is_no_event_is_refused(payload: bytes) -> None:
         events.published(payload)
 
 
+AT = "2026-01-02T03:04:05.678Z"
+ABOUT = {"eventId": "e", "eventVersion": 1, "occurredAt": AT, "conversationId": WHERE, "data": {"seq": 1}}
+DEEP = b"[" * 1000 + b"]" * 1000
+
+
 @pytest.mark.parametrize(
     "body",
     [
         {"type": "message.created"},
-        {"type": "message.created", "eventId": "e", "eventVersion": 1, "occurredAt": "t", "data": {}},
-        {"type": "message.created", "eventId": "e", "eventVersion": 1, "occurredAt": "t", "data": []},
-        {"type": "conversation.updated", "eventId": "e", "eventVersion": 1, "occurredAt": "t"},
-        {"type": "read.receipt", "eventId": "e", "eventVersion": [], "occurredAt": "t", "data": {}},
+        {"type": "message.created", "eventId": "e", "eventVersion": 1, "occurredAt": AT, "data": {}},
+        {"type": "message.created", "eventId": "e", "eventVersion": 1, "occurredAt": AT, "data": []},
+        {"type": "conversation.updated", "eventId": "e", "eventVersion": 1, "occurredAt": AT},
+        {"type": "read.receipt", "eventId": "e", "eventVersion": [], "occurredAt": AT, "data": {}},
     ],
 )
 def test_an_event_that_does_not_say_what_it_is_about_is_not_kept(body: object) -> None:
@@ -82,15 +87,42 @@ def test_an_event_that_does_not_say_what_it_is_about_is_not_kept(body: object) -
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("type", DEEP),
+        ("eventId", DEEP),
+        ("eventVersion", b"1e999"),
+        ("eventVersion", b"true"),
+        ("occurredAt", b'"2026-01-02"'),
+        ("conversationId", b'"nowhere"'),
+        ("data", b'{"message":{"seq":9223372036854775808}}'),
+    ],
+)
+def test_an_event_with_a_member_that_nobody_means_is_not_kept(name: str, value: bytes) -> None:
+    good = {"type": "message.updated", **ABOUT, "data": {"message": {"seq": 1}}}
+    assert events.published(b"17-0\n" + orjson.dumps(good)).event().message == (WHERE, 1)
+    body = orjson.dumps({**good, name: "?"}).replace(b'"?"', value)
+    with pytest.raises(ValueError, match="not an event"):
+        events.published(b"17-0\n" + body).event()
+
+
+@pytest.mark.parametrize(
     "fields",
     [
         {},
-        entry(type="message.created", eventId="e", at="t", refs={"seq": 1}),
-        entry(type="message.created", eventId="e", at="t", refs={"seq": "1"}, conversationId=WHERE),
-        entry(type="message.created", eventId="e", at="t", refs={"seq": 0}, conversationId=WHERE),
-        entry(type="read.receipt", eventId="e", at="t", refs=[1], conversationId=WHERE),
-        entry(type="read.receipt", eventId="e", at="t", refs="{", conversationId=WHERE),
-        {b"type": b"\xff", b"eventId": b"e", b"at": b"t", b"refs": b"{}"},
+        entry(type="message.created", eventId="e", at=AT, refs={"seq": 1}),
+        entry(type="message.created", eventId="e", at=AT, refs={"seq": "1"}, conversationId=WHERE),
+        entry(type="message.created", eventId="e", at=AT, refs={"seq": 0}, conversationId=WHERE),
+        entry(type="read.receipt", eventId="e", at=AT, refs=[1], conversationId=WHERE),
+        entry(type="read.receipt", eventId="e", at=AT, refs="{", conversationId=WHERE),
+        {b"type": b"\xff", b"eventId": b"e", b"at": AT.encode(), b"refs": b"{}"},
+        # What a service would refuse, or nobody can read, would end every sync that comes to it.
+        entry(type="conversation.updated", eventId="e", at="yesterday", refs={}, conversationId=WHERE),
+        entry(
+            type="conversation.updated", eventId="e", at="2026-01-02T03:04:05", refs={}, conversationId=WHERE
+        ),
+        entry(type="conversation.updated", eventId="e", at=AT, refs={}, conversationId="nowhere"),
+        entry(type="message.created", eventId="e", at=AT, refs={"seq": 2**63}, conversationId=WHERE),
     ],
 )
 def test_a_garbage_entry_of_a_stream_is_refused(fields: dict[bytes, bytes]) -> None:

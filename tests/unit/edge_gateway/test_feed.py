@@ -51,7 +51,7 @@ def event(number: int) -> bytes:
         "eventId": str(number),
         "eventVersion": 1,
         "occurredAt": "2026-01-01T00:00:00Z",
-        "conversationId": "c",
+        "conversationId": "0193a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
     }
     return b"%d-0\n" % number + orjson.dumps(frame)
 

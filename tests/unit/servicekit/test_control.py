@@ -23,6 +23,7 @@ def test_what_is_told_is_what_is_heard(kind: Kind) -> None:
         b'{"kind":"relations","userIds":[1]}',
         b'{"kind":"of a later release","userIds":["ada"]}',
         b'{"kind":[],"userIds":["ada"]}',
+        b'{"kind":' + b"[" * 1000 + b"]" * 1000 + b',"userIds":["ada"]}',
     ],
 )
 def test_what_is_no_news_is_one_error(payload: bytes) -> None:
