@@ -1,4 +1,9 @@
-"""What `make test` runs, in this order: each check with a budget, all on one set of backing servers."""
+"""What `make test` runs: each check with a budget, two at a time.
+
+No check keeps two cores busy: each waits for processes that start, for what it has taken away, for its own
+timeouts. They begin in the order of `CHECKS`, each lane of them on backing servers of its own (one lane when
+the environment names some), and are told in that order, each as if it ran alone.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +12,17 @@ import os
 import shutil
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from deploy.local import packages
 from deploy.local.backing import Backing, needs
-from deploy.local.child import Child
+from deploy.local.child import POLL_SECONDS, Child
+from deploy.local.errors import together
 from deploy.local.folders import CHECKOUT, open_temporary
 from deploy.local.packages import Need, Say
 from deploy.local.signals import Signals
@@ -23,6 +31,7 @@ Command = tuple[str, ...]
 
 # A suite that is told to stop ends its fixtures first: a running system and its databases.
 _STOP_SECONDS = 60.0
+_LANES = 2
 
 
 @dataclass(frozen=True)
@@ -68,17 +77,76 @@ CHECKS = (
     _suite("unit", 6, backing=False),
     _suite("contract", 6, backing=False),
     _suite("integration", 12),
-    _suite("races", 15),
     _suite("faults", 15),
+    _suite("races", 15),
+    _suite("e2e", 12),
     # Only whether every message arrives: what it costs, a machine at other work cannot tell.
     Check(
         "bench", 10, (_tool("python", "-m", "bench", "--short", "sends", "fanout", "handshakes", "pages"),)
     ),
-    _suite("e2e", 12),
     _suite("browser", 8, browser=True),
 )
 
 _CHROMIUM = Need("chromium", lambda: shutil.which("chromium") is not None, None)
+
+
+class _Run:
+    """One check, from before it begins until it has ended. `log`: where its output goes; None = to ours."""
+
+    def __init__(self, check: Check, log: Path | None, say: Say) -> None:
+        self.check = check
+        self.passed = False
+        self._log = log
+        self._say = say
+        self._seconds = 0.0
+        self._begun, self._ended = asyncio.Event(), asyncio.Event()
+
+    async def go(self, environment: Mapping[str, str]) -> None:
+        """From the beginning to the end."""
+        check = self.check
+        if self._log is None:
+            self._say(self._heading)
+        self._begun.set()
+        prepared = check.prepare is None or await _run(check.name, check.prepare, os.environ, self._log) == 0
+        began = time.monotonic()
+        self.passed = prepared and await passes(check, environment, self._note, log=self._log)
+        self._seconds = time.monotonic() - began
+        self._ended.set()
+
+    async def tell(self, *, last: bool) -> None:
+        """Its output while it comes, and how it ended. A runner's closing line stays the last one of all."""
+        await self._begun.wait()
+        if self._log is not None:
+            self._say(self._heading)
+            await self._copy(self._log)
+        await self._ended.wait()
+        if not self.passed:
+            self._say(f"──── {self.check.name} FAILED after {self._seconds:.0f} s ────")
+        elif not last:
+            self._say(f"──── {self.check.name} passed in {self._seconds:.0f} s ────")
+
+    @property
+    def _heading(self) -> str:
+        return f"\n──── {self.check.name} (at most {self.check.minutes:g} min) ────"
+
+    def _note(self, text: str) -> None:
+        if self._log is None:
+            self._say(text)
+        else:
+            with self._log.open("a") as file:
+                file.write(f"{text}\n")
+
+    async def _copy(self, log: Path) -> None:
+        with log.open("rb") as output:
+            while True:
+                ended = self._ended.is_set()
+                if text := output.read():
+                    sys.stdout.buffer.write(text)
+                    sys.stdout.flush()
+                elif ended:
+                    return
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._ended.wait(), POLL_SECONDS)
 
 
 async def run_checks(signals: Signals, names: Sequence[str], *, say: Say) -> int:
@@ -89,22 +157,33 @@ async def run_checks(signals: Signals, names: Sequence[str], *, say: Say) -> int
     if any(check.needs_backing for check in chosen):
         wanted += needs(os.environ)
     await packages.ensure(wanted, say=say)
-    failed: list[str] = []
+    alone = any(check.needs_backing for check in chosen) and len(needs(os.environ)) < len(needs({}))
+    lanes = 1 if alone else min(_LANES, len(chosen))
     async with AsyncExitStack() as cleanup:
-        backing: asyncio.Task[dict[str, str]] | None = None
-        if any(check.needs_backing for check in chosen):
-            backing = _start_backing(cleanup, say)
+        folder = Path(cleanup.enter_context(TemporaryDirectory(prefix="splits-checks-")))
+        logs = [None if lanes == 1 else folder / check.name for check in chosen]
+        runs = [_Run(check, log, say) for check, log in zip(chosen, logs, strict=True)]
+        for log in filter(None, logs):
+            log.touch()
+        backings: list[asyncio.Task[dict[str, str]] | None] = [
+            _start_backing(cleanup, say) if any(check.needs_backing for check in chosen) else None
+            for _ in range(lanes)
+        ]
         cleanup.callback(signals.stopping)  # the first thing done at the end: no signal cuts the rest short
-        for check in chosen:
-            say(f"\n──── {check.name} (at most {check.minutes:g} min) ────")
-            named = await backing if backing is not None and check.needs_backing else {}
-            prepared = check.prepare is None or await _run(check.name, check.prepare, os.environ) == 0
-            began = time.monotonic()
-            if not prepared or not await passes(check, {**os.environ, **named}, say):
-                failed.append(check.name)
-                say(f"──── {check.name} FAILED after {time.monotonic() - began:.0f} s ────")
-            elif check is not chosen[-1]:  # a test runner's closing line stays the last one
-                say(f"──── {check.name} passed in {time.monotonic() - began:.0f} s ────")
+        waiting = deque(runs)
+
+        async def lane(backing: asyncio.Task[dict[str, str]] | None) -> None:
+            while waiting:
+                run = waiting.popleft()
+                named = await backing if backing is not None and run.check.needs_backing else {}
+                await run.go({**os.environ, **named})
+
+        async def tell() -> None:
+            for run in runs:
+                await run.tell(last=run is runs[-1])
+
+        await together(*map(lane, backings), tell())
+    failed = [run.check.name for run in runs if not run.passed]
     if failed:
         say(f"Failed: {', '.join(failed)}.")
     return 1 if failed else 0
@@ -126,19 +205,19 @@ def _start_backing(cleanup: AsyncExitStack, say: Say) -> asyncio.Task[dict[str, 
     return task
 
 
-async def passes(check: Check, environment: Mapping[str, str], say: Say) -> bool:
+async def passes(check: Check, environment: Mapping[str, str], say: Say, *, log: Path | None = None) -> bool:
     """Runs every command of `check` in turn, whether or not one fails; says so when they take too long."""
     try:
         async with asyncio.timeout(check.minutes * 60):
-            codes = [await _run(check.name, command, environment) for command in check.commands]
+            codes = [await _run(check.name, command, environment, log) for command in check.commands]
     except TimeoutError:
         say(f"{check.name} took more than its budget of {check.minutes:g} min and was ended.")
         return False
     return not any(codes)
 
 
-async def _run(name: str, command: Command, environment: Mapping[str, str]) -> int:
-    child = Child.spawn(name, command, log=None, env=environment, cwd=CHECKOUT)
+async def _run(name: str, command: Command, environment: Mapping[str, str], log: Path | None) -> int:
+    child = Child.spawn(name, command, log=log, env=environment, cwd=CHECKOUT)
     try:
         return await child.wait()
     finally:

@@ -65,3 +65,37 @@ checks.CHECKS = (Check("unprepared", 1, (("echo", "ran all the same"),), prepare
     assert "unprepared FAILED" in ended.stdout, ended.stderr
     assert "ran all the same" not in ended.stdout
     assert ended.returncode == 1
+
+
+def test_two_checks_run_at_a_time_and_are_told_one_after_the_other(tmp_path: Path) -> None:
+    ended = run(
+        """
+def waits(name, mine, other):  # ends only once the other has begun
+    until = f"touch {mine}; while ! [ -e {other} ]; do sleep 0.05; done"
+    return Check(name, 1, (("sh", "-c", f"{until}; echo {name}"),))
+
+checks.CHECKS = (
+    waits("first", os.environ["TMPDIR"] + "/1", os.environ["TMPDIR"] + "/2"),
+    waits("second", os.environ["TMPDIR"] + "/2", os.environ["TMPDIR"] + "/1"),
+    Check("third", 1, (("sh", "-c", "echo third; exit 1"),)),
+    Check("fourth", 1, (("echo", "fourth"),)),
+)
+""",
+        tmp_path,
+    )
+    told = [line for line in ended.stdout.splitlines() if line]
+    assert [line.partition(" after ")[0].partition(" in ")[0] for line in told] == [
+        "──── first (at most 1 min) ────",
+        "first",
+        "──── first passed",
+        "──── second (at most 1 min) ────",
+        "second",
+        "──── second passed",
+        "──── third (at most 1 min) ────",
+        "third",
+        "──── third FAILED",
+        "──── fourth (at most 1 min) ────",
+        "fourth",
+        "Failed: third.",
+    ]
+    assert ended.returncode == 1
