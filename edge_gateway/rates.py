@@ -42,7 +42,7 @@ def policy(text: str) -> Policy | None:
     return Policy(int(quota), int(window))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as all that is made for each request: that costs three times as much
 class Taken:
     """What became of one request."""
 
@@ -59,7 +59,7 @@ class Taken:
         """`RateLimit` and `RateLimit-Policy`, as draft-ietf-httpapi-ratelimit-headers has them."""
         return {
             "RateLimit-Policy": f'"{self.kind}";q={self.policy.quota};w={self.policy.window_s}',
-            "RateLimit": f'"{self.kind}";r={self.left};t={math.ceil(self.full_ms / 1000)}',
+            "RateLimit": f'"{self.kind}";r={self.left};t={-(-self.full_ms // 1000)}',
         }
 
 

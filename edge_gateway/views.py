@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf.message import Message as ProtoMessage
@@ -75,8 +76,9 @@ def time(at: Timestamp) -> str:
     return rfc3339(datetime.fromtimestamp(at.seconds, UTC).replace(microsecond=at.nanos // 1000))
 
 
+@lru_cache(maxsize=4096)
 def unix_time(seconds: float) -> str:
-    """Seconds since 1970; a time beyond the year 9999 is its end."""
+    """Seconds since 1970; a time beyond the year 9999 is its end. Many tokens are over at the same one."""
     return rfc3339(datetime.fromtimestamp(min(seconds, 253_402_300_799.0), UTC))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 from collections.abc import Collection, Mapping
@@ -16,7 +15,7 @@ _BEARER = "bearer."
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Upgrade:
     """A handshake that is well-formed and comes from where it may."""
 
@@ -73,11 +72,11 @@ def _token(authorization: str | None, offered: list[str]) -> str:
 
 def _is_key(key: str) -> bool:
     try:
-        return len(base64.b64decode(key, validate=True)) == 16
+        return len(binascii.a2b_base64(key, strict_mode=True)) == 16
     except (binascii.Error, ValueError):
         return False
 
 
 def _accept(key: str) -> str:
     digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
-    return base64.b64encode(digest).decode()
+    return binascii.b2a_base64(digest, newline=False).decode()
