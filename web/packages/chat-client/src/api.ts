@@ -31,6 +31,7 @@ interface RequestOptions {
 }
 
 const in_ = (id: string) => `/conversations/${encodeURIComponent(id)}`;
+const from = (cursor: string | null) => (cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`);
 
 /** The routes of the contract. All throw ChatProblem, or UnauthorizedError when there is no session. */
 export class Api {
@@ -128,7 +129,7 @@ export class Api {
         headers,
         keepalive,
         signal: given.signal,
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        body: JSON.stringify(body), // undefined of undefined
       });
       if (!response.ok) throw await ChatProblem.of(response);
       return (response.status === 204 ? null : await response.json()) as T;
@@ -146,13 +147,12 @@ export class Api {
   conversation = (id: string) => this.exchange<Conversation>('GET', in_(id));
 
   folder(name: FolderName, limit: number, cursor: string | null) {
-    const from = cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`;
-    return this.exchange<Page<Conversation>>('GET', `/conversations?folder=${name}&limit=${limit}${from}`);
+    const path = `/conversations?folder=${name}&limit=${limit}${from(cursor)}`;
+    return this.exchange<Page<Conversation>>('GET', path);
   }
 
   watchList(cursor: string | null) {
-    const from = cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`;
-    return this.exchange<Page<WatchItem>>('GET', `/watch-list?limit=100${from}`);
+    return this.exchange<Page<WatchItem>>('GET', `/watch-list?limit=100${from(cursor)}`);
   }
 
   messages(id: string, limit: number, beforeSeq?: number) {

@@ -97,12 +97,12 @@ export class Connection {
     return this.#isWelcome;
   }
 
-  /** `onAnswer` is told the `ack` or `error`, unless the connection ends before. */
+  /** `onAnswer` is told the `ack` or `error`, unless nobody is there or the connection ends before. */
   ask(frame: Saying, onAnswer: (answer: Frame) => void): void {
     const id = newKey();
+    if (!this.say({ ...frame, id })) return;
     this.#asked.set(id, onAnswer);
     this.#expectAnswer(this.#generation);
-    this.say({ ...frame, id });
   }
 
   async #connect(): Promise<void> {

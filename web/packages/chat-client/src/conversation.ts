@@ -50,6 +50,7 @@ export interface Parts {
 export class ChatConversation implements Store<ConversationSnapshot> {
   readonly #listeners = new Listeners<[]>();
   readonly #cache = new Map<string, { from: Message | Outgoing; shown: ChatMessage }>();
+  #messages: readonly ChatMessage[] = [];
   #snapshot: ConversationSnapshot;
   #dirty = true;
   #loading = 0;
@@ -60,14 +61,7 @@ export class ChatConversation implements Store<ConversationSnapshot> {
     readonly id: string,
     protected readonly parts: Parts,
   ) {
-    this.#snapshot = {
-      conversation: null,
-      messages: [],
-      hasOlder: false,
-      loaded: false,
-      loading: false,
-      error: null,
-    };
+    this.#snapshot = this.#render();
     parts.entries.watch(id, () => this.#changed());
   }
 
@@ -234,11 +228,10 @@ export class ChatConversation implements Store<ConversationSnapshot> {
     for (const each of waiting) messages.push(this.#show(each, each.status));
     const keys = new Set(messages.map((each) => each.key));
     for (const key of this.#cache.keys()) if (!keys.has(key)) this.#cache.delete(key);
-    const held = this.#snapshot.messages;
-    const same = messages.length === held.length && messages.every((each, i) => each === held[i]);
+    this.#messages = sameOr(this.#messages, messages);
     return {
       conversation,
-      messages: same ? held : messages,
+      messages: this.#messages,
       hasOlder: thread?.hasOlder ?? false,
       loaded: thread !== null,
       loading: this.#loading > 0,

@@ -131,12 +131,10 @@ export class Folder implements Store<FolderSnapshot> {
   #render(change: Partial<FolderSnapshot>): void {
     const held = this.getSnapshot();
     const bound = this.#bound;
-    let items: readonly Conversation[] = [...this.entries.views()]
+    const listed = [...this.entries.views()]
       .filter((each) => each.folder === this.name && (bound === null || later(each, bound) <= 0))
       .sort(later);
-    if (items.length === held.items.length && items.every((each, i) => each === held.items[i])) {
-      items = held.items;
-    }
+    const items = sameOr(held.items, listed);
     const counted = items.filter((each) => !each.muted && each.unreadCount > 0);
     const unreadMessages = counted.reduce((sum, each) => sum + each.unreadCount, 0);
     const next = { ...held, ...change, items, unreadMessages, unreadConversations: counted.length };

@@ -2,7 +2,7 @@
 
 import type { Outgoing } from './outbox.js';
 import { Listeners, Value } from './store.js';
-import type { Conversation, Frame, Message, Notice, Receipt } from './types.js';
+import type { Conversation, Frame, Message, Notice, Presence, Receipt } from './types.js';
 
 /**
  * `connecting` at first · `reconnecting` after a loss · `resumed`: what was missed is coming · `resync`: what was
@@ -53,6 +53,10 @@ export interface ChatEvents {
   resumed: { missed: number };
   resync: { reason: string };
   authRequired: Record<string, never>;
+  /** Somebody else began to type, or stopped, in an open conversation; of `LiveClient` only. */
+  typing: { conversationId: string; userId: string; typing: boolean };
+  /** Somebody whose presence is watched came, went, or is away; of `LiveClient` only. */
+  presence: Presence;
   /** What those who run the chat say to everybody, or to this person. */
   notice: Notice;
   /** Each frame of the server, as it came. */

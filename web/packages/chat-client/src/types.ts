@@ -101,6 +101,13 @@ export interface Conversation {
   updatedAt: string;
 }
 
+/** Whether somebody is here. Who may not be seen reads as gone for good: offline, without a time. */
+export interface Presence {
+  userId: string;
+  status: 'online' | 'away' | 'offline';
+  lastSeenAt: string | null;
+}
+
 export interface Unread {
   messages: number;
   conversations: number;

@@ -1,8 +1,11 @@
+import type { Saying } from '../../src/connection.js';
 import type { Frame, SocketLike } from '../../src/index.js';
 
 interface Server {
   readonly sockets: Set<FakeSocket>;
   expiresAt(): string;
+  /** What is wrong with it; null: nothing. */
+  heard(socket: FakeSocket, frame: Saying): object | null;
 }
 
 export class FakeSocket implements SocketLike {
@@ -10,7 +13,9 @@ export class FakeSocket implements SocketLike {
   onmessage: ((event: { data: unknown }) => void) | null = null;
   onclose: ((event: { code: number }) => void) | null = null;
   onerror: ((event: never) => void) | null = null;
-  readonly said: Frame[] = [];
+  readonly said: Saying[] = [];
+  /** The conversations that are open on it. */
+  readonly screens = new Set<string>();
   readonly late: (() => Frame)[] = [];
   closed = false;
   /** Nothing that is said arrives any more, and nobody notices. */
@@ -26,15 +31,22 @@ export class FakeSocket implements SocketLike {
   ) {}
 
   send(data: string): void {
-    const frame = JSON.parse(data) as Frame & { id?: string; token?: string };
+    const frame = JSON.parse(data) as Saying;
     this.said.push(frame);
-    if (this.deaf) return;
-    if (frame.type === 'auth.refresh' && this.refusals > 0) {
+    // Nobody answers before the next task.
+    if (!this.deaf) setTimeout(() => this.closed || this.hear(frame));
+  }
+
+  private hear(frame: Saying): void {
+    const { type, id: replyTo } = frame;
+    if (type === 'auth.refresh' && this.refusals > 0) {
       this.refusals -= 1;
-      this.tell({ type: 'error', replyTo: frame.id, problem: { code: 'unavailable' } } as Frame);
-    } else if (frame.type === 'auth.refresh') {
-      this.tell({ type: 'ack', replyTo: frame.id, data: { expiresAt: this.server.expiresAt() } } as Frame);
+      return this.tell({ type: 'error', replyTo, problem: { code: 'unavailable' } });
     }
+    const data = type === 'auth.refresh' ? { expiresAt: this.server.expiresAt() } : undefined;
+    const problem = this.server.heard(this, frame);
+    if (problem !== null) this.tell({ type: 'error', replyTo, problem });
+    else if (replyTo !== undefined || data !== undefined) this.tell({ type: 'ack', replyTo, data });
   }
 
   close(): void {

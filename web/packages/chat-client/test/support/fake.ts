@@ -2,8 +2,9 @@
 // a socket can be held back, doubled, shuffled or lost, and the events of the past can be forgotten.
 
 import type { Frame } from '../../src/index.js';
+import { FakeLive } from './fake-live.js';
 import { FakeSocket } from './fake-socket.js';
-import { FakeTalks, iso, Refused, type Talk } from './fake-talks.js';
+import { iso, Refused, type Talk } from './fake-talks.js';
 
 export { FakeSocket } from './fake-socket.js';
 
@@ -24,8 +25,7 @@ export interface Call {
 
 const copy = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
 
-export class FakeChat extends FakeTalks {
-  readonly sockets = new Set<FakeSocket>();
+export class FakeChat extends FakeLive {
   readonly calls: Call[] = [];
   /** Of each opened socket, in order. */
   readonly opened: FakeSocket[] = [];
@@ -206,6 +206,7 @@ export class FakeChat extends FakeTalks {
       const nextCursor = from + limit < all.length ? String(from + limit) : null;
       return { items: all.slice(from, from + limit), nextCursor };
     }
+    if (head === 'presence') return this.presence(userId, (query.get('userIds') ?? '').split(','));
     if (head === 'blocks') return this.block(userId, id, method === 'PUT');
     if (head !== 'conversations') throw new Refused(404, 'not_found');
     if (id === '' && method === 'POST') {

@@ -1,8 +1,21 @@
 import { vi } from 'vitest';
 import { ChatClient, type ChatClientOptions, NoStorage } from '../../src/index.js';
+import { LiveClient, type LiveClientOptions } from '../../src/live/index.js';
 import type { FakeChat } from './fake.js';
 
 export const clients: ChatClient[] = [];
+
+function optionsOf(server: FakeChat, userId: string): ChatClientOptions {
+  server.user(userId);
+  return {
+    baseUrl: 'http://chat.test',
+    getToken: async () => `token-of-${userId}`,
+    fetch: server.fetchAs(userId),
+    openSocket: server.openAs(userId),
+    storage: new NoStorage(),
+    random: () => 0.5,
+  };
+}
 
 /** A client of somebody of the fake service. */
 export function clientOf(
@@ -10,16 +23,18 @@ export function clientOf(
   userId: string,
   more: Partial<ChatClientOptions> = {},
 ): ChatClient {
-  server.user(userId);
-  const client = new ChatClient({
-    baseUrl: 'http://chat.test',
-    getToken: async () => `token-of-${userId}`,
-    fetch: server.fetchAs(userId),
-    openSocket: server.openAs(userId),
-    storage: new NoStorage(),
-    random: () => 0.5,
-    ...more,
-  });
+  const client = new ChatClient({ ...optionsOf(server, userId), ...more });
+  clients.push(client);
+  return client;
+}
+
+/** The same with who is here and who types. */
+export function liveClientOf(
+  server: FakeChat,
+  userId: string,
+  more: Partial<LiveClientOptions> = {},
+): LiveClient {
+  const client = new LiveClient({ ...optionsOf(server, userId), ...more });
   clients.push(client);
   return client;
 }

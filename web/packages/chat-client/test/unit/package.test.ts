@@ -3,12 +3,25 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { expect, test, vi } from 'vitest';
 import { bundle, bundleForDemo, DEMO_BUNDLE, INTERNAL } from '../../scripts/bundle.mjs';
+import type { LiveClient } from '../../src/live/index.js';
 import { FakeChat } from '../support/fake.js';
+
+type Modules = { index: typeof import('../../src/index.js'); live: typeof import('../../src/live/index.js') };
+
+/** What is built, as modules of their own. */
+async function bundled(): Promise<Modules> {
+  const url = (code: string) => `data:text/javascript,${encodeURIComponent(code)}`;
+  const { 'index.js': index, 'live.js': live } = await bundle();
+  const beside = live.replaceAll('"./index.js"', `"${url(index)}"`);
+  return { index: await import(url(index)), live: await import(url(beside)) };
+}
 
 const file = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
-test('the whole of it is at most 12 KB compressed', async () => {
-  expect(gzipSync(await bundle(), { level: 9 }).length).toBeLessThanOrEqual(12 * 1024);
+test('the client is at most 12 KB compressed, and what LiveClient adds at most 3 KB', async () => {
+  const { 'index.js': index, 'live.js': more } = await bundle();
+  expect(gzipSync(index, { level: 9 }).length).toBeLessThanOrEqual(12 * 1024);
+  expect(gzipSync(more, { level: 9 }).length).toBeLessThanOrEqual(3 * 1024);
 });
 
 test('no name that is shortened in the bundle is one that others use', () => {
@@ -21,8 +34,7 @@ test('no name that is shortened in the bundle is one that others use', () => {
 
 test('the bundle does what its source does', async () => {
   const server = new FakeChat();
-  const code = `data:text/javascript,${encodeURIComponent(await bundle())}`;
-  const { ChatClient } = (await import(code)) as typeof import('../../src/index.js');
+  const { ChatClient } = (await bundled()).index;
   const { id } = server.start('bob', 'ada', 'hello').conversation;
   const ada = new ChatClient({
     baseUrl: 'http://chat.test',
@@ -52,6 +64,40 @@ test('the bundle does what its source does', async () => {
   expect(ada.unread.getSnapshot().messages).toBe(0);
   await ada.signOut();
   expect(shown()).toEqual([]);
+});
+
+test('the bundle of LiveClient does what its source does, on the classes of the other', async () => {
+  const server = new FakeChat();
+  const { index, live } = await bundled();
+  expect(live.ChatProblem).toBe(index.ChatProblem);
+  const { id } = server.start('bob', 'ada', 'hello').conversation;
+  const [ada, bob] = ['ada', 'bob'].map((each) => {
+    const client = new live.LiveClient({
+      baseUrl: 'http://chat.test',
+      getToken: async () => 'token',
+      fetch: server.fetchAs(each),
+      openSocket: server.openAs(each),
+    });
+    client.connect();
+    return client;
+  }) as [LiveClient, LiveClient];
+  expect(ada).toBeInstanceOf(index.ChatClient);
+  await vi.waitFor(() => expect(bob.state.getSnapshot().phase).toBe('live'), 30_000);
+  const talk = ada.conversation(id);
+  const close = talk.open();
+  await vi.waitFor(() => expect(talk.live.getSnapshot().isOpen).toBe(true), 30_000);
+  const stop = ada.presence('bob').subscribe(() => {});
+  server.setPresence('bob', 'away');
+  expect(ada.presence('bob').getSnapshot().status).toBe('away');
+  bob.conversation(id).keystroke();
+  await vi.waitFor(() => expect(talk.live.getSnapshot().typing).toEqual(['bob']), 30_000);
+  const nowhere = ada.conversation('nowhere');
+  nowhere.open();
+  await vi.waitFor(() => expect(nowhere.live.getSnapshot().error?.code).toBe('not_found'), 30_000);
+  expect(nowhere.live.getSnapshot().error).toBeInstanceOf(index.ChatProblem);
+  close();
+  stop();
+  for (const each of [ada, bob]) each.disconnect();
 });
 
 test('it depends on nothing at run time', () => {

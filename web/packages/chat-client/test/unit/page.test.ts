@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { FakeChat } from '../support/fake.js';
-import { clientOf, clients, live, loadAll, pass } from '../support/people.js';
+import { clientOf, clients, live, liveClientOf, loadAll, pass } from '../support/people.js';
 
 let page: EventTarget;
 
@@ -72,4 +72,34 @@ test('after disconnect nothing listens to the page and nothing is tried', async 
   await pass(60_000);
   expect(server.opened).toHaveLength(1);
   expect(ada.state.getSnapshot().phase).toBe('idle');
+});
+
+test('a person is away when the page is hidden, or nothing on it is touched, for long enough', async () => {
+  const server = new FakeChat();
+  const ada = liveClientOf(server, 'ada');
+  await live(ada);
+  const statuses = () =>
+    server.opened
+      .flatMap((each) => each.said)
+      .flatMap(({ type, status }) => (type === 'presence.ping' ? [status] : []));
+  await pass(290_000);
+  page.dispatchEvent(new Event('keydown'));
+  await pass(290_000);
+  expect(statuses()).not.toContain('away');
+  await pass(11_000);
+  expect(statuses().at(-1)).toBe('away');
+  page.dispatchEvent(new Event('pointermove'));
+  expect(statuses().at(-1)).toBe('online');
+  Object.assign(document, { visibilityState: 'hidden' });
+  document.dispatchEvent(new Event('visibilitychange'));
+  await pass(61_000);
+  expect(statuses().at(-1)).toBe('away');
+  const count = statuses().length;
+  Object.assign(document, { visibilityState: 'visible' });
+  document.dispatchEvent(new Event('visibilitychange'));
+  expect(statuses().slice(count)).toEqual(['online']);
+  ada.disconnect();
+  page.dispatchEvent(new Event('keydown'));
+  await pass(60_000);
+  expect(statuses()).toHaveLength(count + 1);
 });
