@@ -97,6 +97,25 @@ async def test_a_lost_connection_fails_what_waits_and_the_next_command_makes_a_n
         commands.close()
 
 
+async def test_many_calls_of_a_script_go_together_also_where_it_is_not_known(
+    commands: RedisCommands,
+) -> None:
+    unknown = Script(f"return KEYS[1] .. ARGV[1] -- {secrets.token_hex(6)}")
+    calls = [((f"k{number}",), (number,)) for number in range(50)]
+    for _ in range(2):
+        replies = await commands.run_all(unknown, calls)
+        assert replies == [f"k{number}{number}".encode() for number in range(50)]
+    assert await commands.run_all(unknown, []) == []
+
+
+async def test_of_many_calls_of_a_script_one_that_fails_is_told(commands: RedisCommands) -> None:
+    picky = Script("return redis.call('INCR', KEYS[1]) + ARGV[1]")
+    good = key()
+    with pytest.raises(ResponseError):
+        await commands.run_all(picky, [((good,), (1,)), ((good,), ("not a number",)), ((good,), (1,))])
+    assert await commands.call("GET", good) == b"3"
+
+
 async def test_a_redis_that_hangs_is_away_in_time_also_while_connecting(redis_url: str) -> None:
     async with proxy_to(redis_url) as proxy:
         commands = RedisCommands(proxy.url, timeout_s=0.2)
