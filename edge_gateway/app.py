@@ -18,27 +18,36 @@ from edge_gateway.http.front import Front
 from edge_gateway.http.server import HttpServer
 from edge_gateway.metrics import Metrics
 from edge_gateway.rates import Policy, Rates, policy
-from edge_gateway.routes import blocks, conversations, demo, documents, me, messages, operations
+from edge_gateway.routes import blocks, conversations, demo, documents, me, messages, operations, presence
 from edge_gateway.routes.route import Services, endpoints
 from edge_gateway.send_batches import Bounds
 from edge_gateway.settings import EdgeSettings
 from edge_gateway.sockets.channels import Channels
 from edge_gateway.sockets.commands import Commands
+from edge_gateway.sockets.control import Control
 from edge_gateway.sockets.events import MessageRef
 from edge_gateway.sockets.handshake import Handshake, Rules
 from edge_gateway.sockets.hub import Hub
 from edge_gateway.sockets.hydration import Hydration
+from edge_gateway.sockets.keyboards import Keyboards
 from edge_gateway.sockets.leases import Leases
+from edge_gateway.sockets.looks import Looks
 from edge_gateway.sockets.marks import ReadMarks, writing
 from edge_gateway.sockets.pace import Paces
+from edge_gateway.sockets.screens import Screens
 from edge_gateway.sockets.socket import Limits
 from edge_gateway.sockets.streams import Streams
+from edge_gateway.sockets.topics import Topics
+from edge_gateway.sockets.typists import Typists
 from edge_gateway.sockets.welcomes import Welcomes
+from edge_gateway.sockets.windows import Window
 from edge_gateway.tokens.access import Access, Table
 from edge_gateway.tokens.guard import Guard
 from edge_gateway.tokens.jwks import RemoteKeys
 from edge_gateway.tokens.verifier import TokenVerifier
-from servicekit.clock import SystemClock
+from servicekit.clock import Clock, SystemClock
+from servicekit.control import CHANNEL as CONTROL
+from servicekit.control import Kind
 from servicekit.grpc_client import ServiceClient
 from servicekit.identity import ActingUser, Signer
 from servicekit.realtime import EVERYBODY
@@ -48,7 +57,7 @@ from servicekit.runner import StartError
 _log = structlog.get_logger(__name__)
 
 SERVICE = "edge_gateway"
-ROUTES = [*me.ROUTES, *conversations.ROUTES, *messages.ROUTES, *blocks.ROUTES]
+ROUTES = [*me.ROUTES, *conversations.ROUTES, *messages.ROUTES, *blocks.ROUTES, *presence.ROUTES]
 """The REST routes; `openapi.yaml` has the same."""
 WEBSOCKET = "/ws/chat"
 
@@ -103,6 +112,13 @@ class EdgeApp:
             gather_s=settings.read_debounce_ms / 1000,
             timeout_s=timeout_s,
         )
+        screens = self._screens(clock)
+        self._keyboards = keyboards = Keyboards(
+            backends.presence.set_typing,
+            self.metrics,
+            every_s=settings.ws_typing_every_ms / 1000,
+            lapse_s=settings.ws_typing_ms / 1000,
+        )
         handshake = Handshake(
             rules=Rules(
                 origins=frozenset(settings.allowed_origins),
@@ -122,8 +138,8 @@ class EdgeApp:
             profiles=known,
             rates=rates,
             leases=leases,
-            commands=Commands(self._marks, guard),
-            marks=self._marks,
+            commands=Commands(self._marks, guard, screens, keyboards),
+            leaving=[self._marks.leave, screens.forget, keyboards.forget],
             metrics=self.metrics,
             clock=clock,
         )
@@ -180,12 +196,38 @@ class EdgeApp:
                 on_message=hub.dispatch,
                 on_gap=hub.start_over,
                 on_state=lambda connected: self.metrics.redis_connected.set(int(connected)),
-                always=[EVERYBODY],
+                always=[EVERYBODY, CONTROL],
             )
         except ValueError as error:
             raise StartError(f"REDIS_URL: {error}") from error
         hub.use(channels)
+        self._control = Control()
+        hub.listen(CONTROL, self._control.receive)
         return channels
+
+    def _screens(self, clock: Clock) -> Screens:
+        """What sockets have on screen, and what they hear of it."""
+        settings, topics = self._settings, Topics[Window](self._channels)
+        typists = Typists(clock, lapse_s=settings.ws_typing_ms / 1000)
+        looks = Looks(
+            self._backends.presence,
+            topics,
+            typists,
+            self.metrics,
+            clock,
+            recheck_s=settings.ws_recheck_ms / 1000,
+        )
+        screens = Screens(
+            looks,
+            topics,
+            typists,
+            max_open=settings.ws_max_open,
+            timeout_s=settings.request_timeout_ms / 1000,
+        )
+        self._hub.listen("presence", screens.hear_presence)
+        self._hub.listen("conv", screens.hear_typing)
+        self._control.listen(Kind.RELATIONS, screens.look_again)
+        return screens
 
     def ready(self) -> dict[str, bool]:
         """What has to hold for traffic to be sent here."""
@@ -201,6 +243,7 @@ class EdgeApp:
         await self._public.stop()
         await self._operators.stop()
         await self._marks.close()
+        await self._keyboards.close()
         self._stop.set()
         await self.events
         await self._leasing

@@ -84,6 +84,17 @@ class Metrics:
             "edge_read_marks_written", "Read marks of sockets written, each for all gathered."
         )
         self.registry.register(self.read_marks_written)
+        self.typing_dropped = Tally("edge_typing_dropped", "Signs of typing left out: too many.")
+        self.registry.register(self.typing_dropped)
+        self.screens_open = Gauge(
+            "edge_screens_open", "Conversations that sockets have open.", registry=self.registry
+        )
+        self.looks = Counter(
+            "edge_looks",
+            "Questions what may be shown of an open conversation, by outcome.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.closes = Counter(
             "edge_sockets_closed",
             "Sockets closed by the edge, by close code.",

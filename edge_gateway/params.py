@@ -11,6 +11,7 @@ from edge_gateway.bodies import MAX_INTEGER
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 100
 MAX_USER_ID = 200
+MAX_USER_IDS = 100
 
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 MAX_KEY = 255
@@ -40,6 +41,22 @@ def user_id(value: str) -> str:
     if not 1 <= len(value) <= MAX_USER_ID or not value.isprintable():
         raise problems.invalid("/userId", "format", f"must be 1 to {MAX_USER_ID} printable characters")
     return value
+
+
+def user_ids(query: Mapping[str, str]) -> list[str]:
+    """`userIds`: 1 to 100 user ids parted by commas; each once, in their order."""
+    asked = list(dict.fromkeys(query.get("userIds", "").split(",")))
+    if asked == [""]:
+        raise problems.invalid("/userIds", "required", "is required")
+    if len(asked) > MAX_USER_IDS:
+        raise problems.invalid("/userIds", "length", f"must have at most {MAX_USER_IDS} elements")
+    if not all(1 <= len(each) <= MAX_USER_ID and each.isprintable() for each in asked):
+        raise problems.invalid(
+            "/userIds",
+            "format",
+            f"must hold ids of 1 to {MAX_USER_ID} printable characters, parted by commas",
+        )
+    return asked
 
 
 def limit(query: Mapping[str, str]) -> int:

@@ -101,6 +101,14 @@ class _Sockets(Settings):
     """Bytes waiting for one slow reader; with more it is closed (4003)."""
     ws_max_ephemeral_bytes: int = Field(default=16 * 1024, ge=1024)
     """Longest announcement; and with more bytes waiting, a reader is not told it (it may be left out)."""
+    ws_max_open: int = Field(default=20, ge=1)
+    """Conversations that one socket may have open (`conversation.open`)."""
+    ws_recheck_ms: int = Field(default=25_000, ge=50)
+    """After this long, or up to a fifth less, it is asked again what may be shown of each of them."""
+    ws_typing_every_ms: int = Field(default=2000, ge=0)
+    """Somebody types: passed on no more often, for one socket and conversation; more is left out."""
+    ws_typing_ms: int = Field(default=6000, ge=50)
+    """Somebody of whom nothing more was heard for so long has stopped typing."""
     event_patience_ms: int = Field(default=8000, ge=100)
     """How long a user's events may wait for one whose data cannot be had; then their sockets close (1012)."""
     read_debounce_ms: int = Field(default=2000, ge=0)

@@ -13,6 +13,7 @@ from splits.chat.conversation.v1 import conversation_pb2 as conversation_pb
 from splits.chat.conversation.v1 import service_pb2 as conversation_service_pb
 from splits.chat.message.v1 import message_pb2 as message_pb
 from splits.chat.message.v1 import service_pb2 as message_service_pb
+from splits.chat.presence.v1 import service_pb2 as presence_pb
 
 Json = dict[str, Any]
 
@@ -23,6 +24,11 @@ ROLES: Mapping[int, str | None] = {
     conversation_pb.ROLE_CANDIDATE: "candidate",
     conversation_pb.ROLE_MODERATOR: "moderator",
     conversation_pb.ROLE_ADMIN: "admin",
+}
+PRESENCES: Mapping[int, str] = {
+    presence_pb.STATUS_ONLINE: "online",
+    presence_pb.STATUS_AWAY: "away",
+    presence_pb.STATUS_OFFLINE: "offline",
 }
 STATES: Mapping[int, str] = {
     message_pb.CONVERSATION_STATE_REQUEST: "request",
@@ -264,6 +270,15 @@ def settings(of: conversation_service_pb.Settings) -> Json:
 def block(entry: conversation_service_pb.Block) -> Json:
     """One row of `GET /blocks`."""
     return {"user": user(entry.user), "blockedAt": time(entry.blocked_at)}
+
+
+def presence(person: presence_pb.Presence) -> Json:
+    """`Presence`, as its viewer may see it."""
+    return {
+        "userId": person.user_id,
+        "status": PRESENCES[person.status],
+        "lastSeenAt": time(person.last_seen_at) if person.HasField("last_seen_at") else None,
+    }
 
 
 def _context_or_none(details: conversation_pb.Conversation) -> Json | None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:  # the stubs alone know the asynchronous flavour
     PresenceStub: TypeAlias = presence_grpc.PresenceServiceAsyncStub
 presence_stub: Callable[..., PresenceStub] = presence_grpc.PresenceServiceStub
 
+MAX_PEOPLE = 100
+"""Most people in one question, as the contract has it."""
+
 
 class PresenceCalls:
     """One method an RPC. Each raises ChatError only."""
@@ -34,7 +37,7 @@ class PresenceCalls:
         await call(self._client, self._client.stub.ReportConnections, request, None)
 
     async def get(self, user: ActingUser, user_ids: Sequence[str]) -> Sequence[presence_rpc.Presence]:
-        """Of at most 100 people, those whom the user may ask about."""
+        """Of at most MAX_PEOPLE, those whom the user may ask about."""
         request = presence_rpc.GetPresenceRequest(user_ids=user_ids)
         return (await call(self._client, self._client.stub.GetPresence, request, user)).people
 
@@ -46,7 +49,7 @@ class PresenceCalls:
         )
         return (await call(self._client, self._client.stub.WatchConversations, request, None)).watches
 
-    async def set_typing(self, user: ActingUser, conversation_id: str, *, typing: bool) -> None:
+    async def set_typing(self, user: ActingUser, conversation_id: str, typing: bool) -> None:
         """Tells those who may see it."""
         request = presence_rpc.SetTypingRequest(conversation_id=conversation_id, typing=typing)
         await call(self._client, self._client.stub.SetTyping, request, user)

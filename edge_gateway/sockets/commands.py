@@ -12,7 +12,9 @@ from edge_gateway import problems, views
 from edge_gateway.problems import Problem
 from edge_gateway.sockets import frames
 from edge_gateway.sockets.codes import Close
+from edge_gateway.sockets.keyboards import Keyboards
 from edge_gateway.sockets.marks import ReadMarks
+from edge_gateway.sockets.screens import Screens
 from edge_gateway.sockets.session import Session
 from edge_gateway.tokens.guard import Guard, admit
 from edge_gateway.views import Json
@@ -33,9 +35,19 @@ class Reports(Protocol):
 class Commands:
     """Handles the frames of all sockets; each is answered by `ack` or `error`."""
 
-    def __init__(self, marks: ReadMarks, guard: Guard, *, reports: Reports | None = None) -> None:
+    def __init__(
+        self,
+        marks: ReadMarks,
+        guard: Guard,
+        screens: Screens,
+        keyboards: Keyboards,
+        *,
+        reports: Reports | None = None,
+    ) -> None:
         self._marks = marks
         self._guard = guard
+        self._screens = screens
+        self._keyboards = keyboards
         self._reports = reports
 
     async def handle(self, session: Session, payload: bytes) -> None:
@@ -69,8 +81,17 @@ class Commands:
                 if self._reports is not None:
                     self._reports.ping(session, away=away)
                 return None
-            case frames.Typing() | frames.ConversationOpen() | frames.ConversationClose():
-                raise ChatError(Reason.UNAVAILABLE, "Nothing of it is shown yet.")
+            case frames.ConversationOpen(conversation_id):
+                admit(session.principal, "ws conversation.open", writes=False)
+                await self._screens.open(session, conversation_id)
+                return None
+            case frames.ConversationClose(conversation_id):
+                self._screens.close(session, conversation_id)
+                return None
+            case frames.Typing(conversation_id, started):
+                admit(session.principal, "ws typing", writes=True)
+                await self._keyboards.typed(session, conversation_id, started=started)
+                return None
 
     async def _read(self, session: Session, mark: frames.ReadReceipt) -> asyncio.Future[None] | None:
         admit(session.principal, "ws read.receipt", writes=True)

@@ -180,7 +180,9 @@ def _conversation(fields: Fields) -> str:
     return known_shape(conversation_id)
 
 
-def event(name: str, data: Json, *, now: datetime, cursor: str | None = None) -> bytes:
+def event(
+    name: str, data: Json, *, now: datetime, cursor: str | None = None, conversation_id: str | None = None
+) -> bytes:
     """A frame of the edge's own. `cursor`: everything up to there has been told with it or before it."""
     frame: Json = {} if cursor is None else {"cursor": cursor}
     frame |= {
@@ -188,8 +190,10 @@ def event(name: str, data: Json, *, now: datetime, cursor: str | None = None) ->
         "eventId": new_id_text(),
         "eventVersion": 1,
         "occurredAt": rfc3339(now),
-        "data": data,
     }
+    if conversation_id is not None:
+        frame["conversationId"] = conversation_id
+    frame["data"] = data
     return orjson.dumps(frame)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -34,7 +34,6 @@ from edge_gateway.sockets.events import Event
 from edge_gateway.sockets.hub import Hub
 from edge_gateway.sockets.hydration import Hydration
 from edge_gateway.sockets.leases import Leases
-from edge_gateway.sockets.marks import ReadMarks
 from edge_gateway.sockets.pace import Paces
 from edge_gateway.sockets.session import Session
 from edge_gateway.sockets.socket import Limits, Listener, Socket
@@ -91,7 +90,7 @@ class Rules:
 
 
 class Handshake:
-    """The endpoint of `/ws/chat`."""
+    """The endpoint of `/ws/chat`. `leaving`: who else is told of each session that is over; maybe twice."""
 
     def __init__(
         self,
@@ -106,7 +105,7 @@ class Handshake:
         rates: Rates,
         leases: Leases,
         commands: Commands,
-        marks: ReadMarks,
+        leaving: Sequence[Callable[[Session], None]],
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -119,7 +118,7 @@ class Handshake:
         self._profiles = profiles
         self._rates = rates
         self._leases = leases
-        self._marks = marks
+        self._leaving = leaving
         # Bound once: each socket holds them.
         self._handle, self._on_end, self._on_gone = commands.handle, self._leave, hub.forget
         self._pings, self._alarms = Wheel(rules.limits.ping_s / _PING_TICKS), Wheel(_ALARM_TICK_S)
@@ -208,7 +207,8 @@ class Handshake:
     def _leave(self, session: Session) -> None:
         self._hub.leave(session)
         self._leases.release(session)
-        self._marks.flush(session.user_id)
+        for forget in self._leaving:
+            forget(session)
 
     async def _start(self, cursor: str, session: Session) -> _Start:
         user = session.principal.user

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
-from typing import Protocol
 
 from edge_gateway.metrics import Metrics
 from edge_gateway.sockets import frames
@@ -16,24 +15,15 @@ from edge_gateway.sockets.feed import Feed
 from edge_gateway.sockets.hydration import Hydration
 from edge_gateway.sockets.session import Session
 from edge_gateway.sockets.socket import Socket
+from edge_gateway.sockets.topics import Subscriber
 from edge_gateway.tokens.guard import Guard
 from servicekit.clock import Clock
 from servicekit.errors import ChatError, Reason
 from servicekit.realtime import EVERYBODY
 from servicekit.realtime import channel as user_channel
 
-_EVERYBODY = EVERYBODY.encode()
-
-
-class Subscriber(Protocol):
-    """Where a user's events come from (`Channels`)."""
-
-    @property
-    def connected(self) -> bool: ...
-
-    def subscribe(self, channel: str) -> asyncio.Future[None]: ...
-
-    def unsubscribe(self, channel: str) -> None: ...
+Receive = Callable[[bytes, bytes], None]
+"""Takes the name of a channel and what it carried; must not block."""
 
 
 class Hub:
@@ -48,7 +38,10 @@ class Hub:
         self._feeds: dict[bytes, Feed] = {}
         self._sockets: set[Socket] = set()
         metrics.sockets_open.set_function(lambda: len(self._sockets))
-        self._everybody = Everybody(self._sockets, metrics, max_bytes=max_ephemeral)
+        everybody = Everybody(self._sockets, metrics, max_bytes=max_ephemeral)
+        self._others: dict[bytes, Receive] = {
+            EVERYBODY.encode(): lambda _channel, payload: everybody.receive(payload)
+        }
         self._all_gone = asyncio.Event()
         self._subscriber: Subscriber | None = None
         self.draining = False
@@ -61,6 +54,10 @@ class Hub:
     def use(self, subscriber: Subscriber) -> None:
         """Named before the first `join`; it in turn calls `dispatch` and `start_over`."""
         self._subscriber = subscriber
+
+    def listen(self, kind: str, receive: Receive) -> None:
+        """Where that goes which comes on channels of a kind: the part of their names before `:`."""
+        self._others[kind.encode()] = receive
 
     async def join(self, session: Session) -> None:
         """Returns once events for the session's user are sure to arrive. Raises ChatError UNAVAILABLE.
@@ -98,12 +95,13 @@ class Hub:
 
     def dispatch(self, channel: bytes, payload: bytes) -> None:
         """An event came in."""
-        if channel == _EVERYBODY:
-            self._everybody.receive(payload)
-            return
         feed = self._feeds.get(channel)
         if feed is not None:
             feed.receive(payload)
+            return
+        receive = self._others.get(channel.partition(b":")[0])
+        if receive is not None:
+            receive(channel, payload)
 
     def look_over(self, user_ids: Collection[str] | None = None) -> None:
         """Closes the sockets of those who are not let in any more: of these people, or of all."""

@@ -13,6 +13,7 @@ from contextvars import Context, copy_context
 
 from edge_gateway.clients import Backends, budget
 from edge_gateway.metrics import Metrics
+from edge_gateway.sockets.session import Session
 from edge_gateway.sockets.wheel import Wheel
 from servicekit import telemetry
 from servicekit.errors import DeadlineError
@@ -66,8 +67,12 @@ class ReadMarks:
             return None
         return answer
 
+    def leave(self, session: Session) -> None:
+        """The socket is gone: nobody may come to say more."""
+        self.flush(session.user_id)
+
     def flush(self, user_id: str) -> None:
-        """A socket of theirs is gone: nobody may come to say more."""
+        """What was gathered of a person is written now."""
         for gathering in tuple(self._people.get(user_id, {}).values()):
             if gathering.waiting:
                 self.go(gathering)

@@ -179,6 +179,10 @@ class Session:
         if self._socket is not None:
             self._socket.write(wire.text_frame(payload))
 
+    def offer(self, frame: bytes) -> bool:
+        """A finished frame that may be left out, and whether it was not."""
+        return self._socket is not None and self._socket.offer(frame)
+
     def end(self, code: Close) -> None:
         """Closes it; before it is open, the handshake finds out."""
         if self.ended_with is None:

@@ -118,6 +118,17 @@ class Socket(asyncio.Protocol):
         self._put(frames)
         self._metrics.frames_out.add(number)
 
+    def offer(self, frame: bytes) -> bool:
+        """Writes a frame that may be left out. False: it is not live, or its reader is behind."""
+        if not self.live or self._transport.is_closing():
+            return False
+        if self._transport.get_write_buffer_size() > self._limits.max_ephemeral:
+            self._metrics.frames_dropped.add(1)
+            return False
+        self._put(frame)
+        self._metrics.frames_out.add(1)
+        return True
+
     def _put(self, frames: bytes) -> None:
         if self._head:
             frames, self._head = self._head + frames, b""

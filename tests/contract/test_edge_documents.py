@@ -16,6 +16,7 @@ from edge_gateway import app, problems
 from edge_gateway.routes import documents
 from edge_gateway.sockets import events, frames
 from edge_gateway.sockets.codes import Close
+from edge_gateway.sockets.ephemeral import EPHEMERAL_TYPES
 from message_svc import events as message_events
 from tests.support import contract
 
@@ -48,7 +49,7 @@ def test_every_frame_is_in_asyncapi_and_nothing_else_is() -> None:
     published |= set(conversation_events.BLOCK_EVENTS)
     published.add(announce.NOTICE)
     assert published >= events.JOINED_TYPES
-    assert contract.frame_types("tell") == frames.OWN_TYPES | published
+    assert contract.frame_types("tell") == frames.OWN_TYPES | EPHEMERAL_TYPES | published
     assert contract.frame_types("listen") == frames.CLIENT_TYPES
 
 

@@ -14,7 +14,7 @@ from referencing.jsonschema import DRAFT202012
 
 EDGE = Path(__file__).parents[2] / "edge_gateway"
 # Parts of others by `allOf`: closed where they are put together.
-_PARTS = {"Event", "DurableEvent", "ConversationEvent", "ClientFrame"}
+_PARTS = {"Event", "DurableEvent", "ConversationEvent", "TypingEvent", "ClientFrame"}
 
 Json = dict[str, Any]
 

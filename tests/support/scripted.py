@@ -42,7 +42,8 @@ _ROLES = {name: number for number, name in ROLES.items()}
 
 
 class Scripted:
-    """GetWelcomes and SyncProfiles answer for each person what GetUnread, GetWatchList and SyncProfile do.
+    """GetWelcomes and SyncProfiles answer for each person what GetUnread, GetWatchList and SyncProfile do,
+    WatchConversations what the answer "Watch" says of a conversation and its viewer.
 
     `answers` by RPC name; `calls` are the names of those that were made; GetMessages shows `messages`."""
 
@@ -57,6 +58,7 @@ class Scripted:
             "GetWatchList": lambda _request, _user: message_rpc.GetWatchListResponse(),
             "GetWelcomes": self._welcomes,
             "SyncProfiles": self._profiles,
+            "WatchConversations": self._watches,
             "GetMessages": self._messages,
             "ReportConnections": lambda _request, _user: presence_rpc.ReportConnectionsResponse(),
             "SetTyping": lambda _request, _user: presence_rpc.SetTypingResponse(),
@@ -98,6 +100,14 @@ class Scripted:
         told = await asyncio.gather(*(self._answer("SyncProfile", asked, user) for user in users))
         people = [conversation_rpc.SyncedProfile(profile=each.profile) for each in told]
         return conversation_rpc.SyncProfilesResponse(people=people)
+
+    async def _watches(
+        self, request: Any, _user: ActingUser | None
+    ) -> presence_rpc.WatchConversationsResponse:
+        users = self._trust.verify_assertion_together(request.acting_users, current_caller())
+        asked = zip(request.conversation_ids, users, strict=True)
+        watches = await asyncio.gather(*(self._answer("Watch", where, user) for where, user in asked))
+        return presence_rpc.WatchConversationsResponse(watches=watches)
 
     async def answer(self, name: str, request: Any) -> Any:
         """What the RPC of that name does."""

@@ -69,7 +69,7 @@ async def test_what_is_not_there_is_not_found_and_another_method_not_allowed(
         "/v1/",
         "/v1/me/",
         "/v2/me",
-        "/v1/presence",
+        "/v1/notices",
         "/metrics",
         "/readyz",
         "/%ff",
