@@ -27,6 +27,8 @@ from servicekit.migrations import read_migrations
 CHECK_S = 10.0
 # Older than this the relay should have taken it along: the committing process has 3 s for itself.
 LATE = "interval '15 seconds'"
+# A lease lapses within a second or two of its time.
+SWEPT_S = 5
 # Every start seeds this person, so that looking in as them adds nobody.
 LOOKER = {"userId": "ingrid.solberg", "role": "moderator"}
 
@@ -80,6 +82,8 @@ def _checks(running: Running, session: aiohttp.ClientSession) -> list[Check]:
         checks.append((f"{service} outbox", partial(_outbox, service, url)))
     if "conversation_svc" in running.database_urls:
         checks.append(("gates", partial(_gates, running.database_urls["conversation_svc"])))
+    if "presence_svc" in running.targets:
+        checks.append(("presence", partial(_presence, running.redis_url)))
     checks.append(("Redis", partial(_redis, running.redis_url)))
     checks.append(("RabbitMQ", partial(_rabbitmq, running.amqp_url)))
     return checks
@@ -196,6 +200,17 @@ async def _number(url: str, query: str) -> int:
         return int(await connection.fetchval(query))
     finally:
         await connection.close()
+
+
+async def _presence(url: str) -> str:
+    """Nobody's lease lapsed long ago: somebody sweeps. Keys as in `presence_svc/store/states.py`."""
+    async with redis.Redis.from_url(url) as client:
+        seconds, _ = await client.time()
+        shards = [key async for key in client.scan_iter("presence:due:*")]
+        overdue = [await client.zcount(key, "-inf", (seconds - SWEPT_S) * 1000) for key in shards]
+    if any(overdue):
+        raise SickError(f"{sum(overdue)} people should have been told to be gone: does presence_svc sweep?")
+    return "all leases swept in time"
 
 
 async def _redis(url: str) -> str:

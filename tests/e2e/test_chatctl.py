@@ -169,6 +169,7 @@ async def test_doctor_finds_a_running_system_healthy_and_names_no_secret(
         "message_svc gRPC",
         "conversation_svc schema",
         "gates",
+        "presence",
         "Redis",
         "RabbitMQ",
     ):
