@@ -41,6 +41,10 @@ $(CHECKS): setup
 faults: setup ## kill everything in mid-load, ROUNDS (20) of each of KINDS, and print what was lost
 	@setpriv --pdeathsig TERM -- $(PYTHON) -m tests.ledger
 
+.PHONY: fuzz
+fuzz: setup ## FRAMES (10000000) odd frames in process, SOCKET_FRAMES (500000) over sockets; SEED repeats a run
+	@setpriv --pdeathsig TERM -- $(PYTHON) -m tests.fuzz
+
 .PHONY: bench
 bench: setup ## measure everything (or SCENARIOS), say what holds, and compare with the last run that was kept
 	@setpriv --pdeathsig TERM -- $(PYTHON) -m bench $(SCENARIOS) $(if $(KEEP),--keep)

@@ -81,7 +81,8 @@ class Hydration:
             view = current.conversations.get(event.conversation)
             if view is not None:
                 return event.frame(view)
-            if self._clock.now() - datetime.fromisoformat(event.occurred_at) < _SETTLED:
+            # Either way: one that has a time to come would be waited for until then.
+            if abs(self._clock.now() - datetime.fromisoformat(event.occurred_at)) < _SETTLED:
                 raise ChatError(Reason.UNAVAILABLE, "The conversation is not there for its member.")
             return None
         if event.message is not None:
