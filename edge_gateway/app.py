@@ -34,6 +34,7 @@ from edge_gateway.sockets.leases import Leases
 from edge_gateway.sockets.looks import Looks
 from edge_gateway.sockets.marks import ReadMarks, writing
 from edge_gateway.sockets.pace import Paces
+from edge_gateway.sockets.reports import Reports
 from edge_gateway.sockets.screens import Screens
 from edge_gateway.sockets.socket import Limits
 from edge_gateway.sockets.streams import Streams
@@ -112,6 +113,12 @@ class EdgeApp:
             gather_s=settings.read_debounce_ms / 1000,
             timeout_s=timeout_s,
         )
+        self._reports = Reports(
+            backends.presence.report,
+            self.metrics,
+            every_s=settings.ws_presence_every_ms / 1000,
+            most_waiting=settings.max_sockets,
+        )
         screens = self._screens(clock)
         self._keyboards = keyboards = Keyboards(
             backends.presence.set_typing,
@@ -138,8 +145,9 @@ class EdgeApp:
             profiles=known,
             rates=rates,
             leases=leases,
-            commands=Commands(self._marks, guard, screens, keyboards),
-            leaving=[self._marks.leave, screens.forget, keyboards.forget],
+            commands=Commands(self._marks, guard, screens, keyboards, self._reports),
+            leaving=[self._marks.leave, screens.forget, keyboards.forget, self._reports.closed],
+            reports=self._reports,
             metrics=self.metrics,
             clock=clock,
         )
@@ -244,6 +252,7 @@ class EdgeApp:
         await self._operators.stop()
         await self._marks.close()
         await self._keyboards.close()
+        await self._reports.close()
         self._stop.set()
         await self.events
         await self._leasing

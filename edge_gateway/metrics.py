@@ -95,6 +95,15 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self.presence_reports = Counter(
+            "edge_presence_reports",
+            "What presence_svc was to be told of sockets, by outcome.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.presence_waiting = Gauge(
+            "edge_presence_waiting", "Sockets of which presence_svc is not told yet.", registry=self.registry
+        )
         self.closes = Counter(
             "edge_sockets_closed",
             "Sockets closed by the edge, by close code.",

@@ -111,6 +111,8 @@ class _Sockets(Settings):
     """Somebody of whom nothing more was heard for so long has stopped typing."""
     event_patience_ms: int = Field(default=8000, ge=100)
     """How long a user's events may wait for one whose data cannot be had; then their sockets close (1012)."""
+    ws_presence_every_ms: int = Field(default=20_000, ge=0)
+    """Between renewals of a socket's presence, at least; PRESENCE_TTL_SECONDS has to be much more."""
     read_debounce_ms: int = Field(default=2000, ge=0)
     """How long read marks that follow one of the same person and conversation are gathered."""
     ws_close_timeout_ms: int = Field(default=5000, ge=10)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Protocol
 
 import structlog
 
@@ -14,6 +13,7 @@ from edge_gateway.sockets import frames
 from edge_gateway.sockets.codes import Close
 from edge_gateway.sockets.keyboards import Keyboards
 from edge_gateway.sockets.marks import ReadMarks
+from edge_gateway.sockets.reports import Reports
 from edge_gateway.sockets.screens import Screens
 from edge_gateway.sockets.session import Session
 from edge_gateway.tokens.guard import Guard, admit
@@ -25,24 +25,11 @@ from servicekit.ids import new_id_text
 _log = structlog.get_logger(__name__)
 
 
-class Reports(Protocol):
-    """Who tells presence_svc which sockets are there."""
-
-    def ping(self, session: Session, *, away: bool | None) -> None:
-        """The client says that it is there; None = as it said last. Must not block."""
-
-
 class Commands:
     """Handles the frames of all sockets; each is answered by `ack` or `error`."""
 
     def __init__(
-        self,
-        marks: ReadMarks,
-        guard: Guard,
-        screens: Screens,
-        keyboards: Keyboards,
-        *,
-        reports: Reports | None = None,
+        self, marks: ReadMarks, guard: Guard, screens: Screens, keyboards: Keyboards, reports: Reports
     ) -> None:
         self._marks = marks
         self._guard = guard
@@ -78,8 +65,7 @@ class Commands:
             case frames.AuthRefresh() as refresh:
                 return await self._refresh(session, refresh)
             case frames.PresencePing(away):
-                if self._reports is not None:
-                    self._reports.ping(session, away=away)
+                self._reports.ping(session, away=away)
                 return None
             case frames.ConversationOpen(conversation_id):
                 admit(session.principal, "ws conversation.open", writes=False)

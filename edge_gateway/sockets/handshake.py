@@ -35,6 +35,7 @@ from edge_gateway.sockets.hub import Hub
 from edge_gateway.sockets.hydration import Hydration
 from edge_gateway.sockets.leases import Leases
 from edge_gateway.sockets.pace import Paces
+from edge_gateway.sockets.reports import Reports
 from edge_gateway.sockets.session import Session
 from edge_gateway.sockets.socket import Limits, Listener, Socket
 from edge_gateway.sockets.streams import Missed, Streams, TooFarBehindError
@@ -106,6 +107,7 @@ class Handshake:
         leases: Leases,
         commands: Commands,
         leaving: Sequence[Callable[[Session], None]],
+        reports: Reports,
         metrics: Metrics,
         clock: Clock,
     ) -> None:
@@ -119,8 +121,10 @@ class Handshake:
         self._rates = rates
         self._leases = leases
         self._leaving = leaving
+        self._reports = reports
         # Bound once: each socket holds them.
-        self._handle, self._on_end, self._on_gone = commands.handle, self._leave, hub.forget
+        self._handle, self._on_sign = commands.handle, reports.alive
+        self._on_end, self._on_gone = self._leave, hub.forget
         self._pings, self._alarms = Wheel(rules.limits.ping_s / _PING_TICKS), Wheel(_ALARM_TICK_S)
         self._metrics = metrics
         self._clock = clock
@@ -179,6 +183,7 @@ class Handshake:
             paces=self._rules.paces,
             handle=self._handle,
             on_end=self._on_end,
+            on_sign=self._on_sign,
             alarms=self._alarms,
         )
         try:
@@ -200,6 +205,7 @@ class Handshake:
             self._leave(session)
             raise
         session.open(socket, start.welcome, start.missed, start.end)
+        self._reports.opened(session)
         # What came with the handshake, before anybody could have been asked for it.
         socket.data_received(rest)
         return upgraded

@@ -53,16 +53,19 @@ class Session:
         "_inbox",
         "_max_held",
         "_on_end",
+        "_on_sign",
         "_pace",
         "_paces",
         "_socket",
         "_until",
         "_worker",
+        "away",
         "closed",
         "ended_with",
         "had",
         "id",
         "principal",
+        "reported_at",
     )
 
     def __init__(
@@ -76,6 +79,7 @@ class Session:
         paces: Paces,
         handle: Callable[[Session, bytes], Awaitable[None]],
         on_end: Callable[[Session], None],
+        on_sign: Callable[[Session], None],
         alarms: Wheel,
     ) -> None:
         self.id = new_id_text()
@@ -86,10 +90,15 @@ class Session:
         """Nothing is told any more. What was said before may still be handled, but for what would go on."""
         self.had = 0
         """Number of the last event of the feed that is told, or will be, otherwise than by `deliver`."""
+        self.away = False
+        """As the client said it last: nobody looks at it."""
+        self.reported_at: float | None = None
+        """When presence_svc was told of it last, by the monotonic clock."""
         self._clock = clock
         self._hydration = hydration
         self._handle = handle
         self._on_end = on_end
+        self._on_sign = on_sign
         self._held: list[Event] | None = []
         self._max_held = max_held
         self._until = time.monotonic() + max_age_s
@@ -214,7 +223,8 @@ class Session:
             self._worker = asyncio.create_task(self._work())
 
     def on_control(self) -> bool:
-        """A ping or a pong: they count as frames do."""
+        """A ping or a pong: a sign of life; they count as frames do."""
+        self._on_sign(self)
         return not self._paced(said=False)
 
     def _paced(self, *, said: bool) -> int:

@@ -45,6 +45,7 @@ async def test_what_was_said_before_the_end_is_handled_unless_the_edge_had_enoug
         paces=Paces(None, None),
         handle=handle,
         on_end=lambda _session: None,
+        on_sign=lambda _session: None,
         alarms=Wheel(60),
     )
     session.on_text(b"one")
