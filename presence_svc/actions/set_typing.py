@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from presence_svc import events, store
+from presence_svc import events
 from presence_svc.actions.deps import Deps
 from servicekit.errors import ChatError, Reason
 from servicekit.realtime import conversation_channel
@@ -19,6 +19,5 @@ async def set_typing(deps: Deps, user_id: str, conversation_id: UUID, *, typing:
     [company] = await deps.relations.get_companies([(user_id, conversation_id)])
     if company is None:
         raise ChatError(Reason.NOT_FOUND, "There is no such conversation.")
-    at = store.moment(await deps.states.now_ms())
-    payload = events.typing_payload(user_id, conversation_id, typing, company.typing, at)
+    payload = events.typing_payload(user_id, conversation_id, typing, company.typing, deps.clock.now())
     await deps.states.publish(conversation_channel(str(conversation_id)), payload)

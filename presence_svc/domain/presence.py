@@ -8,7 +8,7 @@ told last, so a state and its successor say whether there is something to tell.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -87,15 +87,15 @@ def report(state: State, reports: Iterable[Report], now_ms: int, rules: Rules) -
         seen_ms = max(now_ms, seen_ms or 0)
     while len(leases) > rules.max_connections:
         del leases[min(leases, key=lambda name: leases[name].until_ms)]
-    return advance(replace(state, leases=leases, seen_ms=seen_ms), now_ms, rules)
+    return advance(State(leases, seen_ms, state.told, state.saved_ms), now_ms, rules)
 
 
 def advance(state: State, now_ms: int, rules: Rules) -> State:
     """What time alone makes of a state: leases lapse, and what was last seen is given away to be kept."""
     leases = {name: lease for name, lease in state.leases.items() if lease.until_ms > now_ms}
-    after = replace(state, leases=leases, told=status_at(state, now_ms))
-    save_at_ms = _save_at_ms(after, rules)
-    return after if save_at_ms is None or save_at_ms > now_ms else replace(after, saved_ms=now_ms)
+    save_at_ms = _save_at_ms(state, rules)
+    saved_ms = state.saved_ms if save_at_ms is None or save_at_ms > now_ms else now_ms
+    return State(leases, state.seen_ms, status_at(state, now_ms), saved_ms)
 
 
 def due_ms(state: State, rules: Rules) -> int | None:

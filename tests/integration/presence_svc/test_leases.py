@@ -12,6 +12,7 @@ import asyncpg
 import orjson
 import pytest
 import redis.asyncio as redis
+from opentelemetry.sdk.trace import ReadableSpan
 from splits.chat.presence.v1 import service_pb2 as rpc
 
 from deploy.local.redis import Redis as RedisServer
@@ -276,3 +277,23 @@ async def test_a_garbled_state_is_mended_by_the_next_report(
         assert (await own(service, ada)).status == rpc.STATUS_OFFLINE
         await service.report((ada, "phone", "online"))
         assert (await own(service, ada)).status == rpc.STATUS_ONLINE
+
+
+async def test_a_call_is_traced_down_to_redis_and_the_sweeps_are_not(
+    service: PresenceService, spans: list[ReadableSpan]
+) -> None:
+    await service.report((new_person(), "phone", "online"), (new_person(), "phone", "online"))
+    await sweep_leases(service.app.deps)
+    by_name = {each.name: each for each in spans if each.name.startswith("redis.")}
+    assert sorted(by_name) == ["redis.apply_states", "redis.read_states"]
+    for each in by_name.values():
+        assert dict(each.attributes or {})["db.operation.batch.size"] == 2
+        assert each.parent is not None
+    assert sum(each.name.startswith("redis.") for each in spans) == 2
+
+
+async def test_a_user_id_that_postgres_could_not_hold_is_refused(service: PresenceService) -> None:
+    socket = rpc.Connection(user_id="a\0b", connection_id="phone", status=rpc.STATUS_ONLINE)
+    with pytest.raises(ChatError) as refused:
+        await service.call("ReportConnections", rpc.ReportConnectionsRequest(connections=[socket]))
+    assert refused.value.reason is Reason.VALIDATION_FAILED

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 
 import orjson
 import pytest
 import redis.asyncio as redis
 from splits.chat.presence.v1 import service_pb2 as rpc
 
+from deploy.local.ports import free_port
+from deploy.local.redis import Redis as RedisServer
 from servicekit.errors import ChatError, Reason
 from servicekit.identity import ActingUser
 from servicekit.realtime import conversation_channel
+from tests.support.backing import MakeDatabase
 from tests.support.conversation_svc import ConversationService, new_person
-from tests.support.presence_svc import PresenceService, listening
+from tests.support.presence_svc import PresenceService, listening, run_presence_service
 
 
 async def acquaintances(conversations: ConversationService) -> tuple[ActingUser, ActingUser, str]:
@@ -221,3 +225,27 @@ async def test_internal_programs_may_look_for_somebody_and_report_no_sockets(
             "ReportConnections", rpc.ReportConnectionsRequest(connections=[socket]), by="ats_sync"
         )
     assert refused.value.reason is Reason.FORBIDDEN
+
+
+async def test_without_conversation_svc_nobody_is_shown_anything_and_reports_go_on(
+    make_database: MakeDatabase, redis_server: RedisServer, key_folder: Path, redis_client: redis.Redis
+) -> None:
+    ada, bob, conversation = new_person(), new_person(), str(uuid.uuid4())
+    nowhere = f"127.0.0.1:{free_port()}"
+    async with (
+        run_presence_service(
+            make_database, redis_server.url, key_folder, nowhere, conversation_svc_timeout_seconds=0.5
+        ) as alone,
+        listening(redis_client, conversation_channel(conversation)) as heard,
+    ):
+        await alone.report((bob, "phone", "online"))
+        for attempt in (
+            alone.presence(ada, bob),
+            alone.watch((ada, conversation)),
+            alone.type(ada, conversation),
+        ):
+            with pytest.raises(ChatError) as away:
+                await attempt
+            assert away.value.reason is Reason.UNAVAILABLE
+        assert await heard.rest() == []
+        assert pairs(await alone.presence(bob, bob)) == [(bob.user_id, "STATUS_ONLINE")]
