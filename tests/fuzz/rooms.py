@@ -110,6 +110,7 @@ class Rooms:
             paces=paces,
             handle=handle,
             on_end=on_end,
+            on_sign=lambda _: None,
             alarms=self._alarms,
         )
 
