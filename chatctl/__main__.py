@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 refused or unhealthy, 2 wrong usage, 3 nothing runs or not
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from typing import Annotated, NoReturn, TypeVar
 
 import aiohttp
@@ -23,6 +24,8 @@ from servicekit.errors import ChatError
 from servicekit.runner import StartError
 
 T = TypeVar("T")
+
+WhoArgument = Annotated[str, typer.Argument(help="Whom: a user id.")]
 
 REFUSED = 1
 NOT_RUNNING = 3
@@ -157,6 +160,45 @@ def announce(
         raise typer.BadParameter("An announcement is text in UTF-8.") from None
     edges = _run(say_to_everybody(_running(), text.strip(), severity))
     typer.echo(f"said at {edges} {'edge' if edges == 1 else 'edges'}")
+
+
+@app.command()
+def revoke(
+    user: WhoArgument,
+    sid: Annotated[str, typer.Option("--sid", help="Only this session: the `sid` of its tokens.")] = "",
+) -> None:
+    """End somebody's sessions: their tokens until now are over, their sockets close. Repeatable."""
+    from chatctl import access  # noqa: PLC0415 - gRPC takes a while to import
+
+    _run(access.revoke(_running(), user, sid))
+    typer.echo(f"revoked: {f'session {sid} of ' if sid else ''}{user}")
+
+
+@app.command()
+def ban(
+    user: WhoArgument,
+    until: Annotated[
+        str | None, typer.Option("--until", help="Such as 2027-01-31T12:00:00Z; else until `unban`.")
+    ] = None,
+) -> None:
+    """Ban somebody, or change until when: nothing of theirs is served, their sockets close. Repeatable."""
+    from chatctl import access  # noqa: PLC0415 - gRPC takes a while to import
+
+    try:
+        end = None if until is None else access.moment(until, datetime.now(UTC))
+    except ValueError as error:
+        raise typer.BadParameter(f"--until: {error}") from None
+    _run(access.ban(_running(), user, end))
+    typer.echo(f"banned: {user}, until {'it is lifted' if end is None else end.isoformat()}")
+
+
+@app.command()
+def unban(user: WhoArgument) -> None:
+    """Lift somebody's ban. Repeatable."""
+    from chatctl import access  # noqa: PLC0415 - gRPC takes a while to import
+
+    _run(access.unban(_running(), user))
+    typer.echo(f"not banned: {user}")
 
 
 @app.command()

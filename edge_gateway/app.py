@@ -6,12 +6,14 @@ import asyncio
 import gc
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
 import structlog
 
 from edge_gateway import joins, profiles
+from edge_gateway.access import AccessChanges
 from edge_gateway.clients import Backends, conversation_stub, message_stub, presence_stub
 from edge_gateway.cursors import CursorSigner
 from edge_gateway.http.front import Front
@@ -42,7 +44,7 @@ from edge_gateway.sockets.topics import Topics
 from edge_gateway.sockets.typists import Typists
 from edge_gateway.sockets.welcomes import Welcomes
 from edge_gateway.sockets.windows import Window
-from edge_gateway.tokens.access import Access, Table
+from edge_gateway.tokens.access import Access
 from edge_gateway.tokens.guard import Guard
 from edge_gateway.tokens.jwks import RemoteKeys
 from edge_gateway.tokens.verifier import TokenVerifier
@@ -85,7 +87,6 @@ class EdgeApp:
 
         self._keys = self._issuers_keys()
         self._access = Access()
-        self._access.use(Table())
         verifier = TokenVerifier(settings.jwt_issuers, self._keys, clock=clock)
         guard = Guard(verifier, self._access, clock)
         hydration = Hydration(look, self.metrics, clock, patience_s=settings.event_patience_ms / 1000)
@@ -102,6 +103,7 @@ class EdgeApp:
             Bounds(settings.send_batch_max, settings.send_calls_max, settings.send_queue_max),
             on_send_call=self.metrics.sends_per_call.observe,
         )
+        self._changes = self._access_changes()
         self.metrics.sends_waiting.set_function(lambda: backends.sends_waiting)
         known = profiles.Profiles(backends)
         rates = Rates(self._commands, policies(settings))
@@ -180,6 +182,7 @@ class EdgeApp:
         self.events: asyncio.Task[Any] = asyncio.create_task(
             self._channels.run(self._stop), name="redis channels"
         )
+        self.access: asyncio.Task[Any] = asyncio.create_task(self._changes.run(), name="access changes")
         self._leasing = asyncio.create_task(leases.run(self._stop), name="leases")
         try:
             self.port, self.ops_port = await self._public.start(), await self._operators.start()
@@ -203,7 +206,7 @@ class EdgeApp:
                 self._settings.redis_url,
                 on_message=hub.dispatch,
                 on_gap=hub.start_over,
-                on_state=lambda connected: self.metrics.redis_connected.set(int(connected)),
+                on_state=self._on_redis,
                 always=[EVERYBODY, CONTROL],
             )
         except ValueError as error:
@@ -237,9 +240,31 @@ class EdgeApp:
         self._control.listen(Kind.RELATIONS, screens.look_again)
         return screens
 
+    def _access_changes(self) -> AccessChanges:
+        """What keeps revocations and bans known here."""
+        changes = AccessChanges(
+            self._backends.presence.list_access_changes,
+            self._access,
+            self.metrics,
+            on_change=self._hub.look_over,
+            poll_s=self._settings.access_poll_ms / 1000,
+            reload_s=self._settings.access_reload_s,
+        )
+        self._control.listen(Kind.ACCESS, lambda _people: changes.look())
+        return changes
+
+    def _on_redis(self, connected: bool) -> None:
+        self.metrics.redis_connected.set(int(connected))
+        if connected:
+            self._changes.look()  # what was told before is told nobody again
+
     def ready(self) -> dict[str, bool]:
         """What has to hold for traffic to be sent here."""
-        return {"redis": self._channels.connected, "accepting": not self._hub.draining}
+        return {
+            "redis": self._channels.connected,
+            "access": self._access.known,
+            "accepting": not self._hub.draining,
+        }
 
     async def stop(self) -> None:
         """Sends the sockets away, answers what is in work, closes everything. Repeatable."""
@@ -254,6 +279,9 @@ class EdgeApp:
         await self._keyboards.close()
         await self._reports.close()
         self._stop.set()
+        self.access.cancel()
+        with suppress(asyncio.CancelledError):
+            await self.access
         await self.events
         await self._leasing
         await asyncio.gather(*(keys.close() for keys in self._keys.values()))
@@ -299,6 +327,6 @@ async def serve(settings: EdgeSettings, stop: asyncio.Event) -> None:
     gc.collect()
     gc.freeze()
     stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait({stopped, app.events}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({stopped, app.events, app.access}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
     await app.stop()

@@ -116,6 +116,17 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self.access_reads = Counter(
+            "edge_access_reads",
+            "Reads of revocations and bans from presence_svc, by outcome.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.access_version = Gauge(
+            "edge_access_version",
+            "Version up to which revocations are known.",
+            registry=self.registry,
+        )
         self.redis_connected = Gauge(
             "edge_redis_connected", "Whether events reach this edge.", registry=self.registry
         )

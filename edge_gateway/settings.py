@@ -82,6 +82,13 @@ class _Callers(Settings):
         return value
 
 
+class _Access(Settings):
+    access_poll_ms: int = Field(default=20_000, ge=10)
+    """How often it is asked for new revocations and bans, of which Redis may not have told."""
+    access_reload_s: float = Field(default=86_400, gt=0)
+    """How often all of them are read anew, so that old ones are forgotten."""
+
+
 class _Sockets(Settings):
     max_sockets: int = Field(default=20_000, ge=1)
     """Open sockets of this process; one more is refused with 503."""
@@ -138,7 +145,7 @@ class _Rates(Settings):
     """Messages over all sockets of a person on one edge; only those that go on and on are closed (4004)."""
 
 
-class EdgeSettings(_Listening, _Backends, _Callers, _Sockets, _Rates, TelemetrySettings):
+class EdgeSettings(_Listening, _Backends, _Callers, _Access, _Sockets, _Rates, TelemetrySettings):
     """Everything the edge reads from its environment."""
 
     max_body_bytes: int = Field(default=64 * 1024, ge=1024)

@@ -31,6 +31,11 @@ class PresenceCalls:
         """Ends the connections."""
         await self._client.close()
 
+    async def list_access_changes(self, after: int) -> presence_rpc.ListAccessChangesResponse:
+        """Who is not let in any more, or is again, since that version."""
+        request = presence_rpc.ListAccessChangesRequest(after_version=after)
+        return await call(self._client, self._client.stub.ListAccessChanges, request, None)
+
     async def report(self, connections: Sequence[presence_rpc.Connection]) -> None:
         """What became of at most 1000 sockets, in the order given."""
         request = presence_rpc.ReportConnectionsRequest(connections=connections)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -49,32 +49,51 @@ class Edge:
 async def run_edge(keys: Keys, redis_url: str, issuer: Issuer, **settings: Any) -> AsyncIterator[Edge]:
     """An edge on ports of its own before scripted services; `settings` are fields of EdgeSettings."""
     async with serve_scripted(keys) as (scripted, target):
-        values: dict[str, Any] = {
-            "edge_port": 0,
-            "ops_port": 0,
-            "drain_seconds": 0,
-            "read_debounce_ms": 200,
-            "ws_close_timeout_ms": 500,
-            "conversation_svc_target": target,
-            "message_svc_target": target,
-            "presence_svc_target": target,
-            "redis_url": redis_url,
-            "service_key_file": keys.key_file("edge_gateway"),
-            "jwt_issuers": (KnownIssuer(issuer=issuer.url, audiences=(AUDIENCE,)),),
-            "allowed_origins": (PAGE,),
-            **settings,
-        }
-        app = EdgeApp(EdgeSettings(**values))
-        await app.start()
+        services = Services(scripted, target, keys, redis_url, issuer)
+        async with edge_before(services, settings) as edge:
 
-        async def ready() -> bool:
-            return all(app.ready().values())
+            async def ready() -> bool:
+                return all(edge.app.ready().values())
 
-        try:
             await eventually(ready)
-            yield Edge(app, scripted, issuer)
-        finally:
-            await app.stop()
+            yield edge
+
+
+@dataclass(frozen=True)
+class Services:
+    """What an edge needs around it."""
+
+    scripted: Scripted
+    target: str
+    keys: Keys
+    redis_url: str
+    issuer: Issuer
+
+
+@asynccontextmanager
+async def edge_before(services: Services, settings: Mapping[str, Any]) -> AsyncIterator[Edge]:
+    """An edge that may not be ready yet."""
+    values: dict[str, Any] = {
+        "edge_port": 0,
+        "ops_port": 0,
+        "drain_seconds": 0,
+        "read_debounce_ms": 200,
+        "ws_close_timeout_ms": 500,
+        "conversation_svc_target": services.target,
+        "message_svc_target": services.target,
+        "presence_svc_target": services.target,
+        "redis_url": services.redis_url,
+        "service_key_file": services.keys.key_file("edge_gateway"),
+        "jwt_issuers": (KnownIssuer(issuer=services.issuer.url, audiences=(AUDIENCE,)),),
+        "allowed_origins": (PAGE,),
+        **settings,
+    }
+    app = EdgeApp(EdgeSettings(**values))
+    await app.start()
+    try:
+        yield Edge(app, services.scripted, services.issuer)
+    finally:
+        await app.stop()
 
 
 async def ask(

@@ -36,7 +36,14 @@ SERVICES = (
     "splits.chat.message.v1.MessageService",
     "splits.chat.presence.v1.PresenceService",
 )
-_FOR_NOBODY = ("SendMessages", "GetWelcomes", "SyncProfiles", "WatchConversations", "ReportConnections")
+_FOR_NOBODY = (
+    "SendMessages",
+    "GetWelcomes",
+    "SyncProfiles",
+    "WatchConversations",
+    "ReportConnections",
+    "ListAccessChanges",
+)
 """Not for one acting user."""
 _ROLES = {name: number for number, name in ROLES.items()}
 
@@ -60,6 +67,7 @@ class Scripted:
             "SyncProfiles": self._profiles,
             "WatchConversations": self._watches,
             "GetMessages": self._messages,
+            "ListAccessChanges": lambda _request, _user: presence_rpc.ListAccessChangesResponse(),
             "ReportConnections": lambda _request, _user: presence_rpc.ReportConnectionsResponse(),
             "SetTyping": lambda _request, _user: presence_rpc.SetTypingResponse(),
             "GetSettings": lambda _request, _user: conversation_rpc.GetSettingsResponse(

@@ -1,0 +1,304 @@
+"""Revoked sessions and bans: over REST, at the door, on live sockets; with and without Redis' word of it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import AsyncIterator
+
+import orjson
+import pytest_asyncio
+import redis.asyncio as redis
+from aiohttp import ClientSession
+
+from edge_gateway.app import ROUTES
+from servicekit.control import CHANNEL, Kind, News, encode
+from servicekit.realtime import channel
+from tests.support.access import PAGE, AccessLog
+from tests.support.edge import Edge, ask, problem
+from tests.support.issuer import Issuer
+from tests.support.keys import Keys
+from tests.support.sockets import connect, enter, hold_welcomes, message_event, say, somebody
+from tests.support.waiting import eventually
+
+NEVER_MS = 3_600_000
+
+
+class Town:
+    """An edge, what presence_svc says of its people, and the word of it through Redis."""
+
+    def __init__(self, edge: Edge, log: AccessLog, publisher: redis.Redis) -> None:
+        self.edge = edge
+        self.log = log
+        self._publisher = publisher
+
+    async def tell(self, user_id: str) -> None:
+        """What presence_svc says on the control channel."""
+        await self._publisher.publish(CHANNEL, encode(News(Kind.ACCESS, (user_id,))))
+
+    async def publish(self, user_id: str) -> None:
+        """An event that each of their sockets is told."""
+        await self._publisher.publish(channel(user_id), message_event(1))
+
+    async def know(self, user_id: str) -> None:
+        """Returns once the edge has read everything."""
+        asked = len(self.log.asked)
+        await self.tell(user_id)
+
+        async def read() -> bool:
+            return len(self.log.asked) > asked and self.edge.count("edge_access_version") == self.log.version
+
+        await eventually(read)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def town(keys: Keys, redis_url: str, issuer: Issuer, publisher: redis.Redis) -> AsyncIterator[Town]:
+    """It asks by itself hardly ever: what is seen there came by the control channel."""
+    log = AccessLog()
+    running = log.run_edge(keys, redis_url, issuer, access_poll_ms=NEVER_MS)
+    async with running as edge:
+        yield Town(await ready(edge), log, publisher)
+
+
+async def ready(edge: Edge) -> Edge:
+    """The edge, once it serves."""
+
+    async def serves() -> bool:
+        return all(edge.app.ready().values())
+
+    await eventually(serves)
+    return edge
+
+
+async def status(http: ClientSession, edge: Edge, token: str) -> int:
+    return (await ask(http, edge, "GET", "/v1/me", token=token)).status
+
+
+async def test_a_revoked_token_is_answered_byte_for_byte_like_one_that_never_was_any(
+    town: Town, http: ClientSession
+) -> None:
+    ada, edge = somebody(), town.edge
+    token = edge.issuer.token(ada)
+    assert await status(http, edge, token) == 200  # from here on it is remembered
+    town.log.revoke(ada)
+    await town.know(ada)
+    for method, path in (("GET", "/v1/me"), ("PUT", "/v1/blocks/x")):
+        answers = [
+            await ask(http, edge, method, path, token=each, headers={"X-Request-Id": "same"})
+            for each in (token, "nonsense")
+        ]
+        assert problem(answers[0]) == (401, "unauthenticated")
+        assert answers[0].raw == answers[1].raw
+        names = [set(answer.headers) for answer in answers]
+        assert names[0] == names[1]
+    signed_in_anew = edge.issuer.token(ada, iat=int(time.time()) + 1)
+    assert await status(http, edge, signed_in_anew) == 200
+
+
+async def test_one_session_is_over_and_the_others_of_the_same_person_are_not(
+    town: Town, http: ClientSession
+) -> None:
+    ada, edge = somebody(), town.edge
+    lost, kept = (edge.issuer.token(ada, sid=sid) for sid in ("lost", "kept"))
+    sockets = [await enter(edge, ada, token=token) for token in (lost, kept)]
+    town.log.revoke(ada, "lost")
+    await town.tell(ada)
+    assert await sockets[0].close_code() == 4501
+    assert [await status(http, edge, token) for token in (lost, kept)] == [401, 200]
+    await town.publish(ada)
+    assert (await sockets[1].json())["type"] == "message.created"
+    # A fresh token of the session that is over refreshes nothing, and the socket goes on as it was.
+    await say(sockets[1], type="auth.refresh", id="a", token=edge.issuer.token(ada, sid="lost"))
+    refused = await sockets[1].json()
+    assert (refused["replyTo"], refused["problem"]["code"]) == ("a", "unauthenticated")
+    await town.publish(ada)
+    assert (await sockets[1].json())["type"] == "message.created"
+
+
+async def test_every_route_says_that_one_is_banned_and_a_lifted_ban_lets_in(
+    town: Town, http: ClientSession
+) -> None:
+    ada, edge = somebody(), town.edge
+    token = edge.issuer.token(ada)
+    town.log.ban(ada)
+    await town.know(ada)
+    for route in ROUTES:
+        path = re.sub(r"\{\w+\}", "0193a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", route.template)
+        reply = await ask(http, edge, route.method, path, token=token)
+        assert problem(reply) == (403, "account_banned"), route.template
+    town.log.lift(ada)
+    await town.know(ada)
+    assert await status(http, edge, token) == 200
+
+
+async def test_a_ban_that_is_over_lets_in_and_nobody_has_to_do_anything(
+    town: Town, http: ClientSession
+) -> None:
+    ada, edge = somebody(), town.edge
+    token = edge.issuer.token(ada)
+    town.log.ban(ada, time.time() + 1.5)
+    await town.know(ada)
+    assert await status(http, edge, token) == 403
+    assert await (await connect(edge, ada, token=token)).close_code() == 4502
+
+    async def let_in() -> bool:
+        return await status(http, edge, token) == 200
+
+    await eventually(let_in)
+    await enter(edge, ada, token=token)
+
+
+async def test_the_door_tells_by_codes_who_is_not_let_in(town: Town) -> None:
+    ada, bob, edge = somebody(), somebody(), town.edge
+    town.log.revoke(ada)
+    town.log.ban(bob)
+    await town.know(ada)
+    for user_id, code in ((ada, 4501), (bob, 4502)):
+        raw = await connect(edge, user_id)
+        assert raw.status == 101
+        assert await raw.close_code() == code
+    assert edge.count("edge_handshakes_total", outcome="revoked") >= 1
+    assert edge.count("edge_handshakes_total", outcome="banned") >= 1
+
+
+async def test_live_sockets_of_theirs_are_closed_and_of_nobody_else(town: Town) -> None:
+    people = ada, bob, eve = [somebody() for _ in range(3)]
+    sockets = {each: [await enter(town.edge, each) for _ in range(2)] for each in people}
+    town.log.revoke(ada)
+    town.log.ban(bob)
+    await town.tell(ada)  # one word of it is enough: all that is new is read
+    for user_id, code in ((ada, 4501), (bob, 4502)):
+        assert [await socket.close_code() for socket in sockets[user_id]] == [code, code]
+    await town.publish(eve)
+    for socket in sockets[eve]:
+        assert (await socket.json())["type"] == "message.created"
+    assert town.edge.count("edge_sockets_closed_total", code="4501") >= 2
+
+
+async def test_a_revocation_while_a_socket_opens_ends_it(town: Town) -> None:
+    ada, edge = somebody(), town.edge
+    asked, go_on = hold_welcomes(edge)
+    opening = asyncio.create_task(connect(edge, ada))
+    await asked.wait()
+    town.log.revoke(ada)
+    await town.know(ada)
+    go_on.set()
+    raw = await opening
+    assert raw.status == 101
+    opcode, payload = await raw.receive()  # no welcome before it
+    assert (opcode, int.from_bytes(payload[:2], "big")) == (8, 4501)
+
+
+async def test_no_socket_slips_in_however_a_revocation_and_handshakes_fall_together(town: Town) -> None:
+    chance = random.Random(29)
+    for _ in range(30):
+        ada = somebody()
+        token = town.edge.issuer.token(ada)
+        opening = [asyncio.create_task(connect(town.edge, ada, token=token)) for _ in range(3)]
+        for _ in range(chance.randrange(60)):
+            await asyncio.sleep(0)  # turns of the loop, which the handshakes take too
+        town.log.revoke(ada)
+        await town.tell(ada)
+        for raw in await asyncio.gather(*opening):
+            assert raw.status == 101
+            assert await raw.close_code() == 4501
+
+
+async def test_what_redis_does_not_say_is_found_by_asking(keys: Keys, redis_url: str, issuer: Issuer) -> None:
+    log = AccessLog()
+    async with log.run_edge(keys, redis_url, issuer, access_poll_ms=200) as edge:
+        await ready(edge)
+        ada = somebody()
+        raw = await enter(edge, ada)
+        began = time.monotonic()
+        log.ban(ada)
+        assert await raw.close_code() == 4502
+        assert time.monotonic() - began < 30
+
+
+async def test_an_edge_that_knows_nothing_yet_lets_nobody_in(
+    keys: Keys, redis_url: str, issuer: Issuer, http: ClientSession
+) -> None:
+    log = AccessLog()
+    log.away = True
+    ada, bob = somebody(), somebody()
+    for _ in range(2 * PAGE):
+        log.ban(somebody())
+    log.ban(ada)
+    running = log.run_edge(keys, redis_url, issuer)
+    async with running as edge:
+
+        async def readyz() -> dict[str, bool]:
+            async with http.get(f"{edge.ops_url}/readyz") as response:
+                conditions: dict[str, bool] = orjson.loads(await response.read())
+                assert response.status == (200 if all(conditions.values()) else 503)
+                return conditions
+
+        await eventually(readyz, until=lambda conditions: conditions["redis"])
+        assert await readyz() == {"redis": True, "access": False, "accepting": True}
+        reply = await ask(http, edge, "GET", "/v1/me", token=issuer.token(bob))
+        assert problem(reply) == (503, "unavailable")
+        assert (await connect(edge, bob)).status == 503
+        log.away = False
+        await eventually(readyz, until=lambda conditions: all(conditions.values()))
+        assert [await status(http, edge, issuer.token(each)) for each in (ada, bob)] == [403, 200]
+
+
+async def test_while_presence_svc_is_away_what_is_known_holds_and_then_it_is_read_on(
+    keys: Keys, redis_url: str, issuer: Issuer, http: ClientSession
+) -> None:
+    log = AccessLog()
+    ada, bob = somebody(), somebody()
+    log.ban(ada)
+    async with log.run_edge(keys, redis_url, issuer, access_poll_ms=100) as edge:
+        await ready(edge)
+        log.away = True
+
+        async def failed() -> bool:
+            return edge.count("edge_access_reads_total", outcome="failed") >= 2
+
+        await eventually(failed)
+        raw = await enter(edge, bob)
+        log.ban(bob)
+        assert [await status(http, edge, issuer.token(each)) for each in (ada, bob)] == [403, 200]
+        assert all(edge.app.ready().values())
+        log.away = False
+        assert await raw.close_code() == 4502
+        assert await status(http, edge, issuer.token(ada)) == 403
+
+
+async def test_who_comes_back_from_an_old_backup_is_read_anew(
+    keys: Keys, redis_url: str, issuer: Issuer, http: ClientSession
+) -> None:
+    log = AccessLog()
+    ada, bob = somebody(), somebody()
+    for _ in range(PAGE):
+        log.ban(ada)
+    async with log.run_edge(keys, redis_url, issuer, access_poll_ms=100) as edge:
+        await ready(edge)
+        raw = await enter(edge, bob)
+        log.lose_all()
+        log.ban(bob)
+        assert await raw.close_code() == 4502
+        assert await status(http, edge, issuer.token(ada)) == 200
+
+
+async def test_what_presence_svc_has_forgotten_is_forgotten_here(
+    keys: Keys, redis_url: str, issuer: Issuer, http: ClientSession
+) -> None:
+    log = AccessLog()
+    ada = somebody()
+    log.revoke(ada, "s1")
+    running = log.run_edge(keys, redis_url, issuer, access_poll_ms=100, access_reload_s=0.2)
+    async with running as edge:
+        await ready(edge)
+        token = issuer.token(ada, sid="s1")
+        assert await status(http, edge, token) == 401
+        log.forget()
+
+        async def let_in() -> bool:
+            return await status(http, edge, token) == 200
+
+        await eventually(let_in)
