@@ -109,7 +109,6 @@ class Rooms:
             max_age_s=86_400,
             paces=paces,
             handle=handle,
-            on_sign=lambda _session: None,
             on_end=on_end,
             on_sign=lambda _: None,
             alarms=self._alarms,

@@ -154,7 +154,7 @@ async def test_operators_have_a_port_of_their_own(http: ClientSession, edge: Edg
             return response.status, await response.text()
 
     assert await operators("/livez") == (200, "ok")
-    assert await operators("/readyz") == (200, '{"redis":true,"accepting":true}')
+    assert await operators("/readyz") == (200, '{"redis":true,"access":true,"accepting":true}')
     await ask(http, edge, "GET", "/v1/me")
     status, text = await operators("/metrics")
     assert status == 200
