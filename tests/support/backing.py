@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,6 +14,8 @@ import pytest_asyncio
 from deploy.local import databases
 from deploy.local.backing import Backing
 from deploy.local.folders import open_temporary
+
+_DROPPED_AT_ONCE = 16
 
 
 @dataclass
@@ -89,6 +92,12 @@ async def make_database(postgres_url: str) -> AsyncIterator[MakeDatabase]:
         return database
 
     yield make
-    for database in made:
+    gate = asyncio.Semaphore(_DROPPED_AT_ONCE)
+
+    async def drop(database: TestDatabase) -> None:
         roles = [database.role(service) for service in database.services]
-        await databases.drop_database(postgres_url, database.name, roles)
+        async with gate:
+            await databases.drop_database(postgres_url, database.name, roles)
+
+    # Each waits for a checkpoint, and those that wait share one.
+    await asyncio.gather(*map(drop, made))
