@@ -49,6 +49,10 @@ fuzz: setup ## FRAMES (10000000) odd frames in process, SOCKET_FRAMES (500000) o
 bench: setup ## measure everything (or SCENARIOS), say what holds, and compare with the last run that was kept
 	@setpriv --pdeathsig TERM -- $(PYTHON) -m bench $(SCENARIOS) $(if $(KEEP),--keep)
 
+.PHONY: bench-storm
+bench-storm: setup ## 10,000 sockets over two edges are dropped at once: all back, caught up and right within 30 s
+	@setpriv --pdeathsig TERM -- $(PYTHON) -m bench storm
+
 .PHONY: generate
 generate: setup ## generate protos/gen/ from the contracts
 	@$(PYTHON) protos/generate.py

@@ -22,7 +22,13 @@ class Crowd:
 
 
 @asynccontextmanager
-async def crowd(edge_urls: Sequence[str], tokens: Sequence[str]) -> AsyncIterator[Crowd]:
-    """One person a token; nobody is connected yet. They are gone afterwards."""
-    async with load("crowd", {"edge_urls": list(edge_urls), "tokens": list(tokens)}) as program:
+async def crowd(
+    edge_urls: Sequence[str], tokens: Sequence[str], *, views: bool = False
+) -> AsyncIterator[Crowd]:
+    """One person a token; nobody is connected yet. They are gone afterwards.
+
+    `views`: they keep what they see.
+    """
+    configuration = {"edge_urls": list(edge_urls), "tokens": list(tokens), "views": views}
+    async with load("crowd", configuration) as program:
         yield Crowd(program)

@@ -1,12 +1,14 @@
 """Many people with a socket each, all of whom do the same at once, step by step as the bench says.
 
-`{edge_urls, tokens}`, then a line for each step, which is answered when it is done. A person goes to the
-edge of their number first, and to the next one when it does not take them.
+`{edge_urls, tokens, views}`, then a line for each step, which is answered when it is done. A person goes to
+the edge of their number first, and to the next one when it does not take them. With `views` everybody keeps
+what they see, and resumes at their cursor.
 
     {"connect": 64}      all are let in, so many handshakes at once, the next when one is caught up
     {"rest": 5.0}        nothing for so many seconds (pings are answered)
     {"drop": true}       all connections are reset at once
     {"come_back": 60.0}  who has lost the connection comes back as the SDK does, within so many seconds
+    {"compare": 64}      everybody's view is held against a fresh one, from one more socket; so many at once
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Any
 
 from bench.load.poll import Lost, Poll, Refused, WebSocket, percentile
 from bench.load.program import configuration, cpu_s, say
+from bench.load.view import View
 
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 20.0
 _CONNECT_WITHIN_S = 300.0
@@ -36,10 +39,17 @@ class _Socket(WebSocket):
     __slots__ = ("_on_lost", "_on_ready")
 
     def __init__(
-        self, poll: Poll, url: str, token: str, on_ready: Callable[[], None], on_lost: Callable[[str], None]
+        self,
+        poll: Poll,
+        url: str,
+        token: str,
+        on_ready: Callable[[], None],
+        on_lost: Callable[[str], None],
+        view: View | None = None,
     ) -> None:
         self._on_ready, self._on_lost = on_ready, on_lost
-        super().__init__(poll, url, token, None)
+        on_frame, cursor = (None, "") if view is None else (view.take, view.cursor)
+        super().__init__(poll, url, token, on_frame, cursor=cursor)
 
     def _readable(self) -> None:
         before = self.caught_up
@@ -71,20 +81,41 @@ class _Person:
         self._attempt = 0
         self._generation = 0
         self.socket: _Socket | None = None
+        self.view = View() if crowd.views else None
         self._opened_at = 0.0
 
     def connect(self) -> None:
         """One attempt."""
         self._generation += 1
         self._opened_at = time.perf_counter()
-        url = self._crowd.edge_urls[self._edge % len(self._crowd.edge_urls)]
         try:
-            self.socket = _Socket(self._crowd.poll, url, self._token, self._ready, self._lost)
+            self.socket = _Socket(
+                self._crowd.poll, self._url, self._token, self._ready, self._lost, self.view
+            )
         except OSError:
             self._lost("no edge there")
             return
         if self._crowd.patient:
             self._crowd.after(_ANSWER_WITHIN_S, self, self._generation)
+
+    @property
+    def _url(self) -> str:
+        return self._crowd.edge_urls[self._edge % len(self._crowd.edge_urls)]
+
+    def compare(self, on_done: Callable[[], None]) -> None:
+        """One more socket, only to see what a fresh view has."""
+        fresh = View()
+
+        def ready() -> None:
+            if self.view is None or self.view.facts != fresh.facts:
+                self._crowd.seen["another view"] += 1
+            opened.close()
+            on_done()
+
+        def lost(why: str) -> None:
+            raise RuntimeError(f"a fresh socket was {why}")
+
+        opened = _Socket(self._crowd.poll, self._url, self._token, ready, lost, fresh)
 
     def due(self, generation: int) -> None:
         """A timer: an answer that did not come, or the next attempt."""
@@ -129,9 +160,10 @@ class _Person:
 
 
 class _Crowd:
-    def __init__(self, edge_urls: list[str], tokens: list[str]) -> None:
+    def __init__(self, edge_urls: list[str], tokens: list[str], *, views: bool) -> None:
         self.poll = Poll()
         self.edge_urls = edge_urls
+        self.views = views
         self.people = [_Person(self, number, token) for number, token in enumerate(tokens)]
         self.patient = self.returning = False
         self.seen: Counter[str] = Counter()
@@ -170,6 +202,27 @@ class _Crowd:
                 self._turn_until(lambda: False, time.monotonic() + _FIRST_DELAY_S)
                 self._until_all_ready(within_s)
                 self.patient = self.returning = False
+            case {"compare": at_once}:
+                self._compare(at_once)
+
+    def _compare(self, at_once: int) -> None:
+        waiting, left = list(self.people), len(self.people)
+
+        def next_one() -> None:
+            if waiting:
+                waiting.pop().compare(done)
+
+        def done() -> None:
+            nonlocal left
+            left -= 1
+            next_one()
+
+        for _ in range(at_once):
+            next_one()
+        deadline = time.monotonic() + _CONNECT_WITHIN_S
+        self._turn_until(lambda: left == 0, deadline)
+        if left:
+            raise SystemExit(f"{left} fresh views did not come in time")
 
     def _until_all_ready(self, within_s: float) -> None:
         deadline = time.monotonic() + within_s
@@ -193,7 +246,7 @@ class _Crowd:
 
 def main() -> None:
     given = configuration()
-    crowd = _Crowd(given["edge_urls"], given["tokens"])
+    crowd = _Crowd(given["edge_urls"], given["tokens"], views=given.get("views", False))
     while step := configuration():
         crowd.took, crowd.seen = [], Counter()
         began, cpu_began = time.monotonic(), cpu_s()
