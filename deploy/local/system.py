@@ -96,9 +96,9 @@ class System:
         self._add(self.edges[0].program)
         await together(*(program.wait_ready() for program in self.programs.values()))
 
-    async def add_edge(self) -> Edge:
-        """Starts one more edge on a port of its own."""
-        edge = self._edge(f"edge_gateway_{len(self.edges) + 1}", free_port())
+    async def add_edge(self, settings: Mapping[str, str] | None = None) -> Edge:
+        """Starts one more edge on a port of its own, maybe with more settings."""
+        edge = self._edge(f"edge_gateway_{len(self.edges) + 1}", free_port(), settings)
         self.edges.append(edge)
         self._add(edge.program)
         await edge.program.wait_ready()
@@ -248,7 +248,7 @@ class System:
             folder=self._folder,
         )
 
-    def _edge(self, name: str, port: int) -> Edge:
+    def _edge(self, name: str, port: int, more: Mapping[str, str] | None = None) -> Edge:
         ops_port = free_port()
         issuer = {
             "issuer": self.issuer_url,
@@ -270,6 +270,7 @@ class System:
             "ALLOWED_ORIGINS": ",".join(_origins(port)),
             "DEMO_ENABLED": "true",
             "DEMO_ISSUER_URL": self.issuer_url,
+            **(more or {}),
         }
         ops_url = f"http://{LOOPBACK}:{ops_port}"
         program = Program(

@@ -39,6 +39,11 @@ async def bring_back(system: System, name: str) -> None:
     A process that serves may be unreachable for another second: its callers try again at intervals.
     """
     await system.restart(name)
+    await serves_again(system)
+
+
+async def serves_again(system: System) -> None:
+    """Returns when every edge serves, after one of their services was away."""
     async with ClientSession() as http:
         towns = [Town(http, edge.url, system.issuer_url) for edge in system.edges]
         for town in towns:
