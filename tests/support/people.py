@@ -56,6 +56,8 @@ class Person:
     edge_url: str
     user_id: str
     token: str
+    checked: bool = True
+    """Whether answers and frames are held against the contract, which costs more than to serve them."""
 
     async def request(
         self,
@@ -70,7 +72,8 @@ class Person:
         """Sends to `/v1` + template, its `{…}` filled from `path`."""
         reply = await self.ask(method, f"{template.format(**path)}{query}", body, headers=headers)
         kind = reply.headers.get("Content-Type", "")
-        contract.check_answer(method, f"/v1{template}", reply.status, kind, reply.body)
+        if self.checked:
+            contract.check_answer(method, f"/v1{template}", reply.status, kind, reply.body)
         assert reply.headers["X-Request-Id"]
         assert reply.headers["traceparent"]
         return reply
@@ -159,7 +162,7 @@ class Person:
         options.setdefault("protocols", ["chat.v1", f"bearer.{self.token}"])
         options.setdefault("headers", {"Origin": self.edge_url})
         async with self.http.ws_connect(url, autoping=True, **options) as socket:
-            live = Live(socket)
+            live = Live(socket, checked=self.checked)
             reader = asyncio.create_task(live.read())
             try:
                 await live.frame("system.caught_up")
@@ -176,6 +179,7 @@ class Live:
     socket: aiohttp.ClientWebSocketResponse
     frames: list[Json] = field(default_factory=list)
     failure: BaseException | None = None
+    checked: bool = True
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
     ended: bool = False
 
@@ -185,7 +189,8 @@ class Live:
             async for message in self.socket:
                 assert message.type is WSMsgType.TEXT
                 frame = orjson.loads(message.data)
-                contract.check_frame(frame)
+                if self.checked:
+                    contract.check_frame(frame)
                 await self._note(frame)
         except AssertionError as error:
             self.failure = error
