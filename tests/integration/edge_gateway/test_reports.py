@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from splits.chat.presence.v1 import service_pb2 as presence_rpc
@@ -12,7 +13,8 @@ from servicekit.identity import ActingUser
 from tests.support.edge import Edge, run_edge
 from tests.support.issuer import Issuer
 from tests.support.keys import Keys
-from tests.support.rawsocket import frame
+from tests.support.proxy import proxy_to
+from tests.support.rawsocket import RawSocket, frame
 from tests.support.scripted import never
 from tests.support.sockets import enter, say, somebody
 from tests.support.waiting import eventually
@@ -75,6 +77,32 @@ async def test_answers_to_pings_renew_what_was_said_last(keys: Keys, redis_url: 
             return heard[-1]
 
         await eventually(last, until=lambda word: word == (ada, "offline"))
+
+
+async def test_who_vanishes_without_a_word_is_gone_within_two_heartbeats(
+    keys: Keys, redis_url: str, issuer: Issuer
+) -> None:
+    ping_s, machine_s = 1.0, 2.0
+    async with (
+        run_edge(keys, redis_url, issuer, ws_ping_ms=int(ping_s * 1000), ws_close_timeout_ms=200) as edge,
+        proxy_to(edge.url) as network,
+    ):
+        heard, ada = note_reports(edge), somebody()
+        token = edge.issuer.token(ada)
+        raw = await RawSocket.connect(f"{network.url}/ws/chat", {"Authorization": f"Bearer {token}"})
+        assert [(await raw.json())["type"] for _ in range(2)] == ["system.welcome", "system.caught_up"]
+        await statuses(heard, ada, ["online"])
+
+        network.freeze()  # nothing says that anybody is gone: no FIN, no reset
+        began = time.monotonic()
+        await statuses(heard, ada, ["online", "offline"])
+        assert time.monotonic() - began < 2 * ping_s + machine_s
+        assert edge.count("edge_sockets_closed_total", code="4000") == 1
+
+        async def left() -> float:
+            return edge.count("edge_sockets_open")
+
+        await eventually(left, until=lambda sockets: sockets == 0)
 
 
 async def test_who_looks_at_anothers_account_does_not_make_them_appear(edge: Edge) -> None:
