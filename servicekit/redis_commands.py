@@ -71,7 +71,7 @@ class RedisCommands:
         try:
             return await self.call("EVALSHA", script.sha, len(keys), *keys, *args)
         except ResponseError as error:
-            if not _is_unknown_script(error):
+            if not is_unknown_script(error):
                 raise
         return await self.call("EVAL", script.source, len(keys), *keys, *args)
 
@@ -84,7 +84,7 @@ class RedisCommands:
         """
         packed = [("EVALSHA", script.sha, len(keys), *keys, *args) for keys, args in calls]
         replies = await asyncio.gather(*(self.call(*each) for each in packed), return_exceptions=True)
-        unknown = [place for place, reply in enumerate(replies) if _is_unknown_script(reply)]
+        unknown = [place for place, reply in enumerate(replies) if is_unknown_script(reply)]
         if unknown:
             await self.call("SCRIPT", "LOAD", script.source)
             again = await asyncio.gather(*(self.call(*packed[place]) for place in unknown))
@@ -209,7 +209,7 @@ class _Connection(asyncio.Protocol):
                 self._timer = self._loop.call_later(left, self._on_time)
 
 
-def _is_unknown_script(reply: object) -> bool:
+def is_unknown_script(reply: object) -> bool:
     """A Redis that restarted, failed over or was told SCRIPT FLUSH has no scripts."""
     return isinstance(reply, ResponseError) and str(reply).startswith("NOSCRIPT")
 

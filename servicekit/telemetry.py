@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from servicekit.settings import TelemetrySettings
-from servicekit.unrecorded import UnrecordedTracerProvider
+from servicekit.unrecorded import Beginning, UnrecordedTracerProvider
 
 TRACEPARENT = "traceparent"
 REQUEST_ID = "x-request-id"
@@ -57,7 +57,10 @@ def _tracer_of(provider: trace.TracerProvider) -> trace.Tracer:
 
 def current_traceparent() -> str | None:
     """The W3C `traceparent` of the current span; None when there is none."""
-    span = trace.get_current_span().get_span_context()
+    current = trace.get_current_span()
+    if isinstance(current, Beginning):
+        return current.traceparent
+    span = current.get_span_context()
     if not span.is_valid:
         return None
     return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"

@@ -35,14 +35,39 @@ class _Tracer(trace.Tracer):
         *_: Any,
         **__: Any,
     ) -> trace.Span:
-        span = trace.get_current_span(context)
-        return span if span.get_span_context().is_valid else trace.NonRecordingSpan(_new_trace())
+        return _stands(trace.get_current_span(context)) or Beginning()
 
     def start_as_current_span(  # type: ignore[override]  # a context manager, as the API's decorated method is
         self, name: str, context: otel_context.Context | None = None, *_: Any, **__: Any
     ) -> AbstractContextManager[trace.Span]:
+        current = trace.get_current_span()
+        if context is None:
+            return nullcontext(current) if _stands(current) else _Current(Beginning())
         span = self.start_span(name, context)
-        return nullcontext(span) if context is None and span is trace.get_current_span() else _Current(span)
+        return nullcontext(span) if span is current else _Current(span)
+
+
+def _stands(span: trace.Span) -> trace.Span | None:
+    """The span, if there is one."""
+    if span is trace.INVALID_SPAN:
+        return None
+    return span if isinstance(span, Beginning) or span.get_span_context().is_valid else None
+
+
+class Beginning(trace.NonRecordingSpan):
+    """The first span of a trace. Its context is made when it is asked for: by a log line, or a link."""
+
+    def __init__(self) -> None:
+        # Not the operating system's randomness: ids name, they protect nothing.
+        self._ids = random.getrandbits(128) or 1, random.getrandbits(64) or 1
+        self.traceparent = f"00-{self._ids[0]:032x}-{self._ids[1]:016x}-00"
+
+    def get_span_context(self) -> trace.SpanContext:
+        """Not recorded, and begun here."""
+        return trace.SpanContext(*self._ids, is_remote=False)
+
+    def __repr__(self) -> str:
+        return f"Beginning({self.traceparent!r})"
 
 
 class _Current(AbstractContextManager[trace.Span]):
@@ -57,9 +82,3 @@ class _Current(AbstractContextManager[trace.Span]):
 
     def __exit__(self, *_: object) -> None:
         otel_context.detach(self._token)
-
-
-def _new_trace() -> trace.SpanContext:
-    # Not the operating system's randomness: ids name, they protect nothing.
-    trace_id, span_id = random.getrandbits(128), random.getrandbits(64)
-    return trace.SpanContext(trace_id or 1, span_id or 1, is_remote=False)

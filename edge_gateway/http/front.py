@@ -55,6 +55,8 @@ class Front:
         self._router = Router(routes)
         self._origins = frozenset(origins)
         self._metrics = metrics
+        # Bound here, so that a line that is not logged costs no more than a call.
+        self._log = _log.bind()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request, from its head to its answer."""
@@ -96,7 +98,7 @@ class Front:
         if self._metrics is None:
             return
         self._metrics.answered(route, method, status, seconds)
-        log = _log.warning if status >= 500 else _log.debug
+        log = self._log.warning if status >= 500 else self._log.debug
         log("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
 
     async def _answer(

@@ -36,6 +36,8 @@ class Router(Generic[EndpointT]):
     def __init__(self, routes: Iterable[tuple[str, str, EndpointT]]) -> None:
         self._shapes: dict[int, list[_Shape[EndpointT]]] = {}
         """By number of segments; those with the fewest variable ones first."""
+        self._fixed: dict[tuple[str, str], Found[EndpointT]] = {}
+        """What has no variable segment, by method and path."""
         templates: dict[str, dict[str, EndpointT]] = {}
         for method, template, endpoint in routes:
             methods = templates.setdefault(template, {})
@@ -45,6 +47,9 @@ class Router(Generic[EndpointT]):
         for template, methods in sorted(templates.items(), key=lambda item: item[0].count("{")):
             if "GET" in methods:
                 methods.setdefault("HEAD", methods["GET"])
+            if "{" not in template:
+                for method, endpoint in methods.items():
+                    self._fixed[method, template] = Found(endpoint, template, {})
             segments = template.split("/")
             names = {place: text[1:-1] for place, text in enumerate(segments) if text.startswith("{")}
             shapes = self._shapes.setdefault(len(segments), [])
@@ -55,6 +60,9 @@ class Router(Generic[EndpointT]):
 
     def find(self, method: str, raw_path: str) -> Found[EndpointT] | NoSuchMethod | None:
         """The endpoint for a percent-encoded path, or why there is none (None: no such path)."""
+        fixed = self._fixed.get((method, raw_path))
+        if fixed is not None:
+            return fixed
         given = raw_path.split("/")
         for shape in self._shapes.get(len(given), ()):
             found = shape.templates.get(shape.fixed(given))

@@ -21,7 +21,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from splits.chat.message.v1 import service_pb2 as message_rpc
 
 from edge_gateway import problems, views
-from edge_gateway.clients import budget
 from edge_gateway.http.exchange import Exchange
 from edge_gateway.http.front import UPGRADED, Upgraded
 from edge_gateway.metrics import Metrics
@@ -187,16 +186,16 @@ class Handshake:
             alarms=self._alarms,
         )
         try:
+            # No budget for calls besides: each goes in a batch, which has a time of its own.
             async with asyncio.timeout(self._rules.timeout_s):
-                with budget(self._rules.timeout_s):
-                    await self._hub.join(session)
-                    # In a storm many give up while they wait their turn: nothing is asked for them.
-                    if exchange.request.transport is None:
-                        raise ConnectionResetError
-                    start = await self._start(exchange.request.query.get("cursor", ""), session)
-                    # Last: a socket that is not let in replaces nobody.
-                    if session.ended_with is None:
-                        await self._leases.take(session, began=began)
+                await self._hub.join(session)
+                # In a storm many give up while they wait their turn: nothing is asked for them.
+                if exchange.request.transport is None:
+                    raise ConnectionResetError
+                start = await self._start(exchange.request.query.get("cursor", ""), session)
+                # Last: a socket that is not let in replaces nobody.
+                if session.ended_with is None:
+                    await self._leases.take(session, began=began)
             # Who was replaced, revoked or banned before it was open is told as any other, by a code.
             if session.ended_with not in _TOLD_WHEN_OPEN or self._hub.draining:
                 raise problems.failure(Reason.UNAVAILABLE)

@@ -11,9 +11,10 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import structlog
 from redis.exceptions import RedisError
@@ -22,7 +23,7 @@ from edge_gateway.batches import Batches
 from edge_gateway.sockets.session import Session
 from servicekit.ids import new_id
 from servicekit.realtime import channel
-from servicekit.redis_commands import RedisCommands, Script, Word
+from servicekit.redis_commands import RedisCommands, Script, Word, is_unknown_script
 
 _LUA = Path(__file__).parent.parent / "lua"
 _BEAT = Script((_LUA / "edges.lua").read_text(encoding="utf-8"))
@@ -56,16 +57,29 @@ class Leases:
     async def take(self, session: Session, *, began: float) -> None:
         """The session counts from here on; who is one too many is closed, wherever they are.
 
-        `began`: when its handshake did, by the event loop's clock. Who lives is asked after that, because an
-        edge may have come a moment ago; of many handshakes at once one asks for all.
+        Redis is told, but its answer is not waited for: it changes nothing for this session. `began`: when
+        its handshake did, by the event loop's clock. Who lives is asked after that, because an edge may have
+        come a moment ago; of many handshakes at once one asks for all.
         """
-        user, name = session.user_id, self._name(session)
         self._held.add(session)
         try:
             live = await self._living(began)
-            args: list[Word] = [channel(user), self._limit, _KEPT_S, name, *live]
-            await self._commands.run(_TAKE, [_key(user)], args)
         except (RedisError, OSError) as error:
+            _log.warning("lease_not_taken", error=type(error).__name__)
+            return
+        user = session.user_id
+        command: list[Word] = [1, _key(user), channel(user), self._limit, _KEPT_S, self._name(session), *live]
+        taken = self._commands.call("EVALSHA", _TAKE.sha, *command)
+        taken.add_done_callback(partial(self._taken, session, command))
+
+    def _taken(self, session: Session, command: Sequence[Word], taken: asyncio.Future[Any]) -> None:
+        error = None if taken.cancelled() else taken.exception()
+        if error is None or session not in self._held:
+            return
+        if is_unknown_script(error):
+            taken = self._commands.call("EVAL", _TAKE.source, *command)
+            taken.add_done_callback(partial(self._taken, session, command))
+        else:
             _log.warning("lease_not_taken", error=type(error).__name__)
 
     def release(self, session: Session) -> None:
