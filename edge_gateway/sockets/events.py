@@ -163,6 +163,7 @@ def _event(cursor: str, name: Any, event_id: Any, version: Any, at: Any, where: 
     if name not in JOINED_TYPES and name not in SHOWN_TYPES:
         if not (where is None or isinstance(where, str)):
             raise TypeError
+        orjson.dumps(facts)  # what is deep enough can be read and not be written
         return Event(cursor, name, event_id, version, at, where, facts)
     if not isinstance(where, str) or not ID.fullmatch(where):
         raise TypeError

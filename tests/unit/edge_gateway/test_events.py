@@ -116,6 +116,13 @@ def test_an_event_with_a_member_that_nobody_means_is_not_kept(name: str, value: 
         entry(type="read.receipt", eventId="e", at=AT, refs=[1], conversationId=WHERE),
         entry(type="read.receipt", eventId="e", at=AT, refs="{", conversationId=WHERE),
         {b"type": b"\xff", b"eventId": b"e", b"at": AT.encode(), b"refs": b"{}"},
+        entry(
+            type="read.receipt",
+            eventId="e",
+            at=AT,
+            refs='{"a":' * 300 + "1" + "}" * 300,
+            conversationId=WHERE,
+        ),
         # What a service would refuse, or nobody can read, would end every sync that comes to it.
         entry(type="conversation.updated", eventId="e", at="yesterday", refs={}, conversationId=WHERE),
         entry(
