@@ -62,3 +62,26 @@ def test_a_user_id_in_a_path_is_printable_and_not_too_long() -> None:
     assert params.user_id("auth0|ada/1") == "auth0|ada/1"
     for text in ("", "a" * 201, "a\0", "a\n"):
         assert wrong(params.user_id, text) == ("validation_failed", "/userId")
+
+
+def test_user_ids_are_parted_by_commas_each_once() -> None:
+    assert params.user_ids({"userIds": "b,a|1,b"}) == ["b", "a|1"]
+    assert len(params.user_ids({"userIds": ",".join(map(str, range(100)))})) == 100
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ("", "required"),
+        (",", "required"),
+        ("a,", "format"),
+        ("a\0", "format"),
+        ("x" * 201, "format"),
+        (",".join(map(str, range(101))), "length"),
+    ],
+)
+def test_user_ids_that_are_none_are_refused(given: str, code: str) -> None:
+    with pytest.raises(ProblemError) as refused:
+        params.user_ids({"userIds": given})
+    [violation] = refused.value.problem.violations
+    assert (violation.pointer, violation.code) == ("/userIds", code)

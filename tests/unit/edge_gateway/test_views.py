@@ -9,8 +9,10 @@ from splits.chat.conversation.v1 import conversation_pb2 as conversation_pb
 from splits.chat.conversation.v1 import service_pb2 as conversation_rpc
 from splits.chat.message.v1 import message_pb2 as message_pb
 from splits.chat.message.v1 import service_pb2 as message_rpc
+from splits.chat.presence.v1 import service_pb2 as presence_rpc
 
 from edge_gateway import views
+from edge_gateway.sockets import ephemeral
 from tests.support import contract
 
 AT = Timestamp(seconds=1732752000, nanos=123_999_999)
@@ -168,6 +170,15 @@ def test_a_block_and_a_read_mark_are_as_the_contract_has_them() -> None:
     block = views.block(conversation_rpc.Block(user=profile("eve"), blocked_at=AT))
     contract.check_schema("BlockPage", {"items": [block], "nextCursor": None})
     contract.check_schema("ReadMark", views.read_mark(message_rpc.MarkReadResponse(last_read_seq=3)))
+
+
+def test_somebody_who_was_never_seen_reads_as_one_who_is_not_to_be_seen() -> None:
+    never = presence_rpc.Presence(user_id="eve", status=presence_rpc.STATUS_OFFLINE)
+    assert views.presence(never) == ephemeral.gone("eve")
+    for status, word in views.PRESENCES.items():
+        person = presence_rpc.Presence(user_id="eve", status=status, last_seen_at=AT)  # type: ignore[arg-type]
+        assert views.presence(person) == {"userId": "eve", "status": word, "lastSeenAt": TIME}
+        contract.check_schema("Presence", views.presence(person))
 
 
 def test_times_are_utc_with_milliseconds() -> None:
