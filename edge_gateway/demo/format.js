@@ -24,6 +24,14 @@ export function briefTime(iso) {
   return (days < 7 ? WEEKDAY : SHORT_DATE).format(date);
 }
 
+/** In a sentence: `at 14:05`, `yesterday at 9:12`, `5 Jan`. */
+export function lastSeen(iso) {
+  const date = new Date(iso);
+  const days = daysAgo(date);
+  if (days <= 0) return `at ${CLOCK.format(date)}`;
+  return days === 1 ? `yesterday at ${CLOCK.format(date)}` : SHORT_DATE.format(date);
+}
+
 export function dayName(iso) {
   const date = new Date(iso);
   const days = daysAgo(date);

@@ -1,6 +1,6 @@
 // One person at work: the chat client, and what this page keeps beside it.
 
-import { ChatClient } from './chat-client.js';
+import { LiveClient } from './chat-client.js';
 import { FOLDERS, Store } from './store.js';
 
 /** A key that no other message has. (`crypto.randomUUID` exists on https and localhost only.) */
@@ -13,7 +13,7 @@ export class Session {
   /** `onIncoming(message, conversation)` hears each new message of somebody else. */
   constructor({ person, issuer, onIncoming }) {
     this.person = person;
-    this.chat = new ChatClient({ getToken: issuer.tokensFor(person) });
+    this.chat = new LiveClient({ getToken: issuer.tokensFor(person) });
     this.store = new Store(this.chat, { ...person, id: person.userId });
     this.chat.on('message', ({ message, conversation }) => {
       if (message.senderId !== person.userId) onIncoming(message, conversation);
@@ -48,6 +48,13 @@ export class Session {
   /** Show a message at once and bring it there, with the same key however often it takes. Throws ChatProblem. */
   send(id, text) {
     this.chat.conversation(id).send(text);
+  }
+
+  /** What is being written has become `text`. */
+  typing(id, text) {
+    const talk = this.chat.conversation(id);
+    if (text) talk.keystroke();
+    else talk.stopTyping();
   }
 
   retry(id, key) {

@@ -27,11 +27,12 @@ export class Store {
       each.subscribe(changed),
     );
     this.unwatchOpen = () => {};
+    this.unwatchPerson = () => {};
   }
 
   close() {
     this.listeners.clear();
-    for (const stop of [...this.unwatch, this.unwatchOpen]) stop();
+    for (const stop of [...this.unwatch, this.unwatchOpen, this.unwatchPerson]) stop();
   }
 
   subscribe(listener) {
@@ -67,10 +68,35 @@ export class Store {
   show(id) {
     this.unwatchOpen();
     this.openId = id;
-    this.unwatchOpen = id === null ? () => {} : this.chat.conversation(id).subscribe(() => this.changed());
+    this.unwatchOpen = id === null ? () => {} : this.watchOpen(this.chat.conversation(id));
     const known = id === null ? null : this.conversation(id);
     if (known) this.newFrom.set(id, known.unreadCount ? known.lastReadSeq + 1 : null);
     this.changed();
+  }
+
+  watchOpen(talk) {
+    const changed = () => this.changed();
+    const stops = [talk.subscribe(changed), talk.live.subscribe(changed), talk.open()];
+    return () => {
+      for (const stop of stops) stop();
+    };
+  }
+
+  /** {status, lastSeenAt} of the one person whose presence is on screen. */
+  presenceOf(userId) {
+    const presence = this.chat.presence(userId);
+    if (this.watched !== userId) {
+      this.watched = userId;
+      this.unwatchPerson();
+      this.unwatchPerson = presence.subscribe(() => this.changed());
+    }
+    return presence.getSnapshot();
+  }
+
+  /** Of those in a conversation that is on screen. */
+  typingIn(conversation) {
+    const { typing } = this.chat.conversation(conversation.id).live.getSnapshot();
+    return this.others(conversation).filter((user) => typing.includes(user.id));
   }
 
   conversation(id) {

@@ -5,9 +5,12 @@ import { firstName, nameOf } from './format.js';
 
 const LONGEST_TEXT = 8_000;
 
-/** A text field that sends on Enter and makes a line on Shift+Enter. `onsend(text)` returns false to keep the text. */
+/**
+ * A text field that sends on Enter and makes a line on Shift+Enter. `onsend(text)` returns false to keep the text;
+ * `oninput(text)` hears what is typed.
+ */
 export class Composer {
-  constructor({ label, onsend }) {
+  constructor({ label, onsend, oninput }) {
     this.onsend = onsend;
     this.field = h('textarea', {
       rows: '1',
@@ -16,7 +19,10 @@ export class Composer {
       'aria-label': label,
       enterkeyhint: 'send',
       onkeydown: (event) => this.onKey(event),
-      oninput: () => this.fit(),
+      oninput: () => {
+        this.fit();
+        oninput?.(this.text);
+      },
     });
     this.button = iconButton('send', 'Send', () => this.submit(), { class: 'send', disabled: true });
     this.node = h('div', { class: 'composer' }, this.field, this.button);
@@ -92,12 +98,16 @@ export function footOf(store, conversation) {
 }
 
 export class FootView {
-  /** `on`: {send(text), answer(verb), unblock(user)}. */
+  /** `on`: {send(text), typing(text), answer(verb), unblock(user)}. */
   constructor(store, on) {
     this.store = store;
     this.on = on;
     this.drafts = new Map();
-    this.composer = new Composer({ label: 'Message', onsend: (text) => on.send(text) });
+    this.composer = new Composer({
+      label: 'Message',
+      onsend: (text) => on.send(text),
+      oninput: (text) => on.typing(text),
+    });
     this.node = h('div', { class: 'thread-foot' });
   }
 

@@ -1,11 +1,11 @@
 // A conversation on screen: who, about what, the messages, the foot.
 
-import { h, icon, iconButton } from './dom.js';
+import { h, icon, iconButton, setText } from './dom.js';
 import { firstName, nameOf } from './format.js';
 import { FootView } from './view-composer.js';
 import { Menu } from './view-menu.js';
 import { MessagesView } from './view-messages.js';
-import { avatar, standing } from './view-person.js';
+import { avatar, PresenceView, standing } from './view-person.js';
 
 export class ThreadView {
   /** `attempt(promise)` shows what goes wrong; `onback` leaves the thread on a narrow pane. */
@@ -30,11 +30,14 @@ export class ThreadView {
           return false; // too many wait: it stays in the composer
         }
       },
+      typing: (text) => session.typing(openId(), text),
       answer: (verb) => attempt(session.answer(openId(), verb)),
       unblock: (user) => attempt(session.setBlocked(user, false)),
     });
     this.menu = new Menu('More actions', () => this.actions(attempt));
     this.who = h('div', { class: 'who' });
+    this.presence = new PresenceView();
+    this.typing = h('p', { class: 'typing' });
     this.about = h('div', { class: 'about' });
     this.back = iconButton('back', 'Back to the list', onback, { class: 'icon-button back' });
     this.node = h(
@@ -47,6 +50,7 @@ export class ThreadView {
         this.about,
       ),
       this.messages.node,
+      this.typing,
       this.foot.node,
     );
   }
@@ -92,11 +96,22 @@ export class ThreadView {
       this.node.setAttribute('aria-label', `Conversation with ${nameOf(other)}`);
       this.who.replaceChildren(
         avatar(other),
-        h('div', { class: 'who-text' }, h('h2', {}, h('bdi', {}, nameOf(other))), standing(other)),
+        h(
+          'div',
+          { class: 'who-text' },
+          h('h2', {}, h('bdi', {}, nameOf(other))),
+          h('div', { class: 'who-line' }, standing(other), this.presence.node),
+        ),
       );
       this.renderAbout(conversation.context);
     }
+    this.presence.render(this.store.presenceOf(other.id));
     this.messages.render(conversation);
+    const names = this.store.typingIn(conversation).map(firstName);
+    setText(
+      this.typing,
+      names.length ? `${names.join(', ')} ${names.length > 1 ? 'are' : 'is'} typing…` : '',
+    );
     this.foot.render(conversation);
     this.markSeen();
   }

@@ -114,8 +114,11 @@ export interface Unread {
   requests: number;
 }
 
+/** What of this person others see; who hides it does not see it of others. */
 export interface Settings {
   readReceipts: boolean;
+  typingIndicators: boolean;
+  presence: boolean;
 }
 
 export interface Me {

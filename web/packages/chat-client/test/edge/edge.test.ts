@@ -2,28 +2,13 @@ import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { afterEach, expect, onTestFailed, test } from 'vitest';
 import type { ChatClient, ChatConversation } from '../../src/index.js';
-import { control, EDGE, open, type Person, person, soon, until } from './people.js';
+import { control, EDGE, loadAll, open, type Person, person, soon, talking, until, view } from './people.js';
 
 afterEach(() => {
   for (const client of open.splice(0)) client.disconnect();
 });
 
 const texts = (talk: ChatConversation) => talk.getSnapshot().messages.map((each) => each.text);
-const view = (talk: ChatConversation) => talk.getSnapshot().conversation;
-const loadAll = (client: ChatClient) =>
-  Promise.all(Object.values(client.conversations).map((each) => each.load()));
-
-/** An accepted conversation, open on both sides. */
-async function talking(): Promise<[Person, Person, ChatConversation, ChatConversation]> {
-  const [rita, carl] = [await person('recruiter'), await person('candidate')];
-  await Promise.all([loadAll(rita.client), loadAll(carl.client)]);
-  const hers = await rita.client.start({ recipientId: carl.userId, text: 'hello' });
-  const his = carl.client.conversation(hers.id);
-  await Promise.all([hers.load(), his.load()]);
-  await his.accept();
-  await until(() => view(hers)?.state === 'active');
-  return [rita, carl, hers, his];
-}
 
 /** What a fresh device shows. */
 async function fresh(who: Person, id: string) {
@@ -74,6 +59,7 @@ test('the edge offers every route and frame that the client uses', async () => {
     '/v1/conversations/{id}/read': ['put'],
     '/v1/watch-list': ['get'],
     '/v1/blocks/{userId}': ['put', 'delete'],
+    '/v1/presence': ['get'],
   };
   for (const [path, methods] of Object.entries(routes))
     expect(has(path)).toEqual(expect.arrayContaining(methods));
@@ -84,6 +70,12 @@ test('the edge offers every route and frame that the client uses', async () => {
     'read.receipt',
     'block.created',
     'auth.refresh',
+    'conversation.open',
+    'conversation.close',
+    'presence.ping',
+    'presence.updated',
+    'typing.started',
+    'typing.stopped',
   ]) {
     expect(asyncapi).toContain(`"${type}"`);
   }
@@ -144,7 +136,7 @@ test('edits, redactions, mute, archive, decline and blocks leave what a fresh de
 });
 
 test('a token that ends soon is renewed over the open socket', async () => {
-  const { client } = await person('recruiter', 20); // renewed half-way: a stall of 10 s is no loss
+  const { client } = await person('recruiter', { tokenSeconds: 20 }); // renewed half-way: a stall of 10 s is no loss
   const acks: string[] = [];
   client.on('frame', ({ type }) => type === 'ack' && acks.push(type));
   await until(() => acks.length >= 2);

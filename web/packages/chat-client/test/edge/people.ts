@@ -1,6 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import WebSocket from 'ws';
-import { ChatClient, type ChatClientOptions, NoStorage, type SocketLike } from '../../src/index.js';
+import { type ChatClient, type ChatConversation, NoStorage, type SocketLike } from '../../src/index.js';
+import {
+  type Doing,
+  LiveClient,
+  type LiveClientOptions,
+  type LiveConversation,
+} from '../../src/live/index.js';
 
 function given(name: string): string {
   const value = process.env[name];
@@ -9,36 +15,54 @@ function given(name: string): string {
 }
 
 export const EDGE = given('EDGE_URL');
+/** Another edge of the same service; the same one where there is none. */
+export const OTHER_EDGE = process.env.OTHER_EDGE_URL ?? EDGE;
 const ISSUER = given('ISSUER_URL');
 /** Kills and starts the edge: POST /kill, POST /start. */
 const CONTROL = given('CONTROL_URL');
 
-export const open: ChatClient[] = [];
+export const open: LiveClient[] = [];
 
 export interface Person {
   userId: string;
-  client: ChatClient;
+  client: LiveClient;
   /** Breaks the client's connections without a word. */
   drop(): void;
+  /** Does something with the page of each device. */
+  does(what: Doing): void;
   /** Another device, or the same one after a reload. */
-  again(): ChatClient;
+  again(): LiveClient;
 }
 
-export async function person(role: 'recruiter' | 'candidate', tokenSeconds = 3600): Promise<Person> {
+interface Circumstances {
+  tokenSeconds?: number;
+  edge?: string;
+}
+
+export async function person(
+  role: 'recruiter' | 'candidate',
+  { tokenSeconds = 3600, edge = EDGE }: Circumstances = {},
+): Promise<Person> {
   const userId = `${role}-${randomUUID().slice(0, 12)}`;
   let held: Promise<string> | null = null;
   const sockets: WebSocket[] = [];
-  const getToken: ChatClientOptions['getToken'] = ({ forceRefresh }) => {
+  const pages = new Set<(doing: Doing) => void>();
+  const getToken: LiveClientOptions['getToken'] = ({ forceRefresh }) => {
     if (forceRefresh || held === null) held = fetchToken(userId, role, tokenSeconds);
     return held;
   };
   const again = () => {
-    const client = new ChatClient({
-      baseUrl: EDGE,
+    const client = new LiveClient({
+      baseUrl: edge,
       getToken,
+      awayWhenHiddenMs: 0,
+      watchPage: (report) => {
+        pages.add(report);
+        return () => pages.delete(report);
+      },
       storage: new NoStorage(),
       openSocket: (url, protocols) => {
-        const socket = new WebSocket(url, protocols, { origin: EDGE });
+        const socket = new WebSocket(url, protocols, { origin: edge });
         sockets.push(socket);
         return socket as unknown as SocketLike;
       },
@@ -52,7 +76,29 @@ export async function person(role: 'recruiter' | 'candidate', tokenSeconds = 360
   const drop = () => {
     for (const socket of sockets.splice(0)) socket.terminate();
   };
-  return { userId, client, again, drop };
+  const does = (what: Doing) => {
+    for (const report of pages) report(what);
+  };
+  return { userId, client, again, drop, does };
+}
+
+export const view = (talk: ChatConversation) => talk.getSnapshot().conversation;
+export const loadAll = (client: ChatClient) =>
+  Promise.all(Object.values(client.conversations).map((each) => each.load()));
+
+/** A recruiter and a candidate who accepted, and the conversation as each of them has it. */
+export async function talking(
+  edges: { hers?: string; his?: string } = {},
+): Promise<[Person, Person, LiveConversation, LiveConversation]> {
+  const rita = await person('recruiter', { edge: edges.hers });
+  const carl = await person('candidate', { edge: edges.his });
+  await Promise.all([loadAll(rita.client), loadAll(carl.client)]);
+  const hers = await rita.client.start({ recipientId: carl.userId, text: 'hello' });
+  const his = carl.client.conversation(hers.id);
+  await Promise.all([hers.load(), his.load()]);
+  await his.accept();
+  await until(() => view(hers)?.state === 'active');
+  return [rita, carl, hers, his];
 }
 
 async function fetchToken(userId: string, role: string, expiresIn: number): Promise<string> {

@@ -197,7 +197,7 @@ export class FakeChat extends FakeLive {
         user: this.user(userId),
         unread: this.unread(userId),
         limits: {},
-        settings: { readReceipts: true },
+        settings: { readReceipts: true, typingIndicators: true, presence: true },
       };
     }
     if (head === 'watch-list') {
