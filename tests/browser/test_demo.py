@@ -152,6 +152,21 @@ async def test_what_was_missed_offline_is_there_once_the_network_is_back(open_pa
     await expect(sofia.locator(".status").last).to_have_text("Read")
 
 
+async def test_each_sees_whether_the_other_is_here_and_types(open_page: OpenPage, screenshots: Path) -> None:
+    page = await open_page("maya.lindqvist", "elena.petrova")
+    maya, elena = pane(page, "left"), pane(page, "right")
+    for side in (maya, elena):
+        await expect(side.locator(".presence")).to_have_text("Online")
+    await maya.locator(".thread .composer textarea").press_sequentially("Hm", delay=20)
+    await expect(elena.locator(".typing")).to_have_text("Maya is typing…")
+    await expect(maya.locator(".typing")).to_have_text("")
+    await page.screenshot(path=screenshots / "typing.png")
+    await maya.locator(".thread .composer textarea").fill("")
+    await expect(elena.locator(".typing")).to_have_text("")
+    await maya.get_by_label("Person on").select_option("priya.raman")
+    await expect(elena.locator(".presence")).to_contain_text("Last seen at")
+
+
 async def test_scripts_in_messages_names_and_titles_are_only_text(
     open_page: OpenPage, seeded: System
 ) -> None:

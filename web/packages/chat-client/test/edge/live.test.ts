@@ -106,6 +106,7 @@ test('after the edge was killed what was on screen is told again, and nobody typ
   await control('kill'); // his
   await expect.poll(typing, soon).toEqual([]);
   await control('start');
+  carl.client.retryNow();
   await until(() => his.live.getSnapshot().isOpen);
   await expect.poll(status, soon).toBe('online');
   await typesUntilSeen();
