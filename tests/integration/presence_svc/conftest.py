@@ -31,7 +31,9 @@ def key_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def messages(
     make_database: MakeDatabase, redis_url: str, amqp_url: str, key_folder: Path
 ) -> AsyncIterator[MessageService]:
-    async with run_message_service(make_database, redis_url, amqp_url, key_folder) as running:
+    async with run_message_service(
+        make_database, redis_url, amqp_url, key_folder, grpc_drain_seconds=1.0
+    ) as running:
         yield running
 
 
