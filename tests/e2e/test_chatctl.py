@@ -145,6 +145,39 @@ async def test_an_announcement_reaches_who_is_there(chatctl: Chatctl, state: Pat
     assert await asyncio.wait_for(following.wait(), LIMIT_S) == 128 + signal.SIGINT
 
 
+async def test_revoke_and_ban_end_what_is_open_and_unban_lets_in_again(chatctl: Chatctl, state: Path) -> None:
+    ada = stranger("ada")
+    who = ("--user", ada, "--role", "recruiter")
+
+    async def follow() -> asyncio.subprocess.Process:
+        following = await spawn("tail", *who, "--json", state_dir=state)
+        assert following.stdout is not None
+        await next_frame(following.stdout, "system.caught_up")
+        return following
+
+    async def end(following: asyncio.subprocess.Process) -> str:
+        _, said = await asyncio.wait_for(following.communicate(), LIMIT_S)
+        assert following.returncode == REFUSED
+        return said.decode()
+
+    following = await follow()
+    revoked = await chatctl("revoke", ada)
+    assert (revoked.code, revoked.out, revoked.err) == (OK, f"revoked: {ada}\n", "")
+    assert "4501" in await end(following)
+
+    banned = await chatctl("ban", ada, "--until", "2999-01-01T00:00:00Z")
+    assert (banned.code, banned.out) == (OK, f"banned: {ada}, until 2999-01-01T00:00:00+00:00\n")
+    refused = await chatctl("send", "Hello", *who, "--to", stranger("ben"))
+    assert (refused.code, "account_banned" in refused.err) == (REFUSED, True)
+
+    unbanned = await chatctl("unban", ada)
+    assert (unbanned.code, unbanned.out) == (OK, f"not banned: {ada}\n")
+    following = await follow()
+    assert (await chatctl("ban", ada)).out == f"banned: {ada}, until it is lifted\n"
+    assert "4502" in await end(following)
+    assert (await chatctl("unban", ada)).code == OK
+
+
 async def test_gates_repush_pushes_the_rights_of_every_conversation(chatctl: Chatctl, system: System) -> None:
     ada, ben = stranger("ada"), stranger("ben")
     assert (await chatctl("tail", "--user", ben, "--role", "candidate", "--count", "1")).code == OK
@@ -191,12 +224,20 @@ async def test_doctor_names_the_part_that_is_gone(chatctl: Chatctl, system: Syst
 
 
 @pytest.mark.parametrize(
-    "command", [("token",), ("tail",), ("send", "hi", "--to", "ben"), ("announce", "hi"), ("doctor",)]
+    "command",
+    [
+        ("token",),
+        ("tail",),
+        ("send", "hi", "--to", "ben"),
+        ("announce", "hi"),
+        ("revoke", "ada"),
+        ("doctor",),
+    ],
 )
 async def test_without_a_running_system_every_command_says_so(
     chatctl: Chatctl, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
-    who = () if command[0] in ("announce", "doctor") else ("--user", "ada", "--role", "recruiter")
+    who = () if command[0] in ("announce", "revoke", "doctor") else ("--user", "ada", "--role", "recruiter")
     result = await chatctl(*command, *who, state_dir=tmp_path / "nothing")
     assert (result.code, result.out) == (NOT_RUNNING, "")
     assert "make run" in result.err
@@ -220,6 +261,7 @@ async def test_a_system_that_is_gone_is_told_in_one_line(
         (("token", "--user", "ada"), "--role is needed"),
         (("token", "--user", "ada", "--role", "emperor"), "--role is one of"),
         (("announce", " "), "1 to 2000 characters"),
+        (("ban", "ada", "--until", "tomorrow"), "no time such as"),
         (("announce", "\udcff"), "text in UTF-8"),
         (("send", "hi", "--user", "maya.lindqvist"), "either --to or --conversation"),
         (("token",), "--user"),
