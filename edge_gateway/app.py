@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -18,8 +17,9 @@ from edge_gateway.clients import Backends, conversation_stub, message_stub, pres
 from edge_gateway.cursors import CursorSigner
 from edge_gateway.http.front import Front
 from edge_gateway.http.server import HttpServer
+from edge_gateway.measures import cursor_key, limits, policies
 from edge_gateway.metrics import Metrics
-from edge_gateway.rates import Policy, Rates, policy
+from edge_gateway.rates import Rates, policy
 from edge_gateway.routes import blocks, conversations, demo, documents, me, messages, operations, presence
 from edge_gateway.routes.route import Services, endpoints
 from edge_gateway.send_batches import Bounds
@@ -38,7 +38,6 @@ from edge_gateway.sockets.marks import ReadMarks, writing
 from edge_gateway.sockets.pace import Paces
 from edge_gateway.sockets.reports import Reports
 from edge_gateway.sockets.screens import Screens
-from edge_gateway.sockets.socket import Limits
 from edge_gateway.sockets.streams import Streams
 from edge_gateway.sockets.topics import Topics
 from edge_gateway.sockets.typists import Typists
@@ -288,35 +287,6 @@ class EdgeApp:
         await self._http_client.close()
         await self._backends.close()
         self._commands.close()
-
-
-def limits(settings: EdgeSettings) -> Limits:
-    """The sockets' bounds as the settings have them."""
-    return Limits(
-        ping_s=settings.ws_ping_ms / 1000,
-        close_timeout_s=settings.ws_close_timeout_ms / 1000,
-        max_frame=settings.ws_max_frame_bytes,
-        max_buffer=settings.ws_max_buffer_bytes,
-        max_ephemeral=settings.ws_max_ephemeral_bytes,
-    )
-
-
-def policies(settings: EdgeSettings) -> dict[str, Policy | None]:
-    """Rate limits by kind of request."""
-    return {
-        "send": policy(settings.rate_send),
-        "start": policy(settings.rate_start),
-        "read": policy(settings.rate_read),
-        "other": policy(settings.rate_other),
-        "connect": policy(settings.rate_connect),
-    }
-
-
-def cursor_key(settings: EdgeSettings) -> bytes:
-    """All edges share it: the setting, else derived from the key file that they share."""
-    if settings.cursor_key is not None:
-        return settings.cursor_key.get_secret_value().encode()
-    return hashlib.sha256(b"cursor key\0" + settings.service_key_file.read_bytes()).digest()
 
 
 async def serve(settings: EdgeSettings, stop: asyncio.Event) -> None:

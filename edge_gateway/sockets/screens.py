@@ -107,6 +107,7 @@ class Screens:
         known.
         """
         self._looks.changed(user_ids)
+        self._typists.silence(frozenset(user_ids))
         touched: set[Window] = set()
         for user_id in user_ids:
             touched |= doubted(self._people.get(user_id, ()))

@@ -53,9 +53,15 @@ class Typists:
             typist.told.discard(session)
             self._tidy(conversation_id, user_id)
 
+    def silence(self, user_ids: Collection[str]) -> None:
+        """Who may know of these is in doubt: whoever was told that they type is told that they stopped."""
+        for theirs in tuple(self._typing.values()):
+            for user_id in theirs.keys() & user_ids:
+                self.lapse(theirs[user_id])
+
     def lapse(self, typist: _Typist) -> None:
         """Its time has come."""
-        typist.slot = None
+        self._rest(typist)
         self._stopped(typist, set(typist.told))
         self._tidy(typist.conversation_id, typist.user_id)
 

@@ -11,7 +11,7 @@ import pytest_asyncio
 import redis.asyncio as redis
 
 from presence_svc.domain import Status
-from servicekit.realtime import conversation_channel, presence_channel
+from servicekit.realtime import channel, conversation_channel, presence_channel
 from tests.support import contract
 from tests.support.edge import Edge, run_edge
 from tests.support.issuer import Issuer
@@ -27,7 +27,7 @@ from tests.support.onscreen import (
     statuses,
     subscribers,
 )
-from tests.support.sockets import enter, somebody
+from tests.support.sockets import enter, message_event, somebody
 from tests.support.waiting import eventually
 
 
@@ -237,6 +237,33 @@ async def test_without_an_answer_nothing_is_shown_and_it_goes_on_with_the_next(
     assert refused["problem"]["code"] == "unavailable"
     sights.away = False
     assert statuses([await following(raw)]) == [(bob, "away", None)]
+
+
+async def test_a_reader_who_was_behind_is_told_how_it_is_in_time(quick: Edge, publisher: redis.Redis) -> None:
+    sights, ada, bob, where = Sights(), somebody(), somebody(), place()
+    sights.script(quick.services)
+    sights.seen[where, ada] = {bob}
+    sights.people = {bob: Status.ONLINE}
+    raw = await enter(quick, ada, receive_buffer=4096)
+    await open_conversation(raw, where)
+    raw.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    dropped = quick.count("edge_frames_dropped_total")
+
+    async def drops() -> bool:
+        await publish_presence(publisher, bob, Status.ONLINE)
+        return quick.count("edge_frames_dropped_total") > dropped
+
+    for seq in range(1, 26):
+        await publisher.publish(channel(ada), message_event(seq, "x" * 8000))
+    await eventually(drops)
+    sights.people[bob] = Status.AWAY
+    await publish_presence(publisher, bob, Status.AWAY)
+    raw.writer.transport.resume_reading()  # type: ignore[attr-defined]
+    while True:
+        told = await following(raw)
+        if told["type"] == "presence.updated" and told["data"]["status"] == "away":
+            break
+    assert quick.count("edge_sockets_closed_total", code="4003") == 0
 
 
 async def test_nothing_of_a_socket_stays_when_it_closes_while_it_opens_one(

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from edge_gateway.app import EdgeApp, cursor_key
+from edge_gateway.app import EdgeApp
+from edge_gateway.measures import cursor_key
 from edge_gateway.settings import EdgeSettings
 from servicekit.runner import StartError
 from tests.support.edge import Edge

@@ -239,6 +239,28 @@ async def test_nothing_is_told_while_it_is_not_known_what_may_be(edge: Edge, pub
     assert await heard(his, publisher) == []
 
 
+async def test_typing_that_may_not_be_known_any_more_is_over_at_once(
+    edge: Edge, publisher: redis.Redis
+) -> None:
+    ada, bob, cid, where = somebody(), somebody(), somebody(), place()
+    [his] = await watching(edge, where, bob)
+    for typist in (ada, cid):
+        await publish_typing(publisher, where, typist, [bob])
+    await publish_news(publisher, ada)
+    assert typing(await heard(his, publisher)) == [
+        ("typing.started", where, ada),
+        ("typing.started", where, cid),
+        ("typing.stopped", where, ada),
+    ]
+
+    async def goes_on() -> list[Any]:
+        await publish_typing(publisher, where, ada, [bob])
+        return await heard(his, publisher)
+
+    shown = await eventually(goes_on)  # it was not about him
+    assert typing(shown) == [("typing.started", where, ada)]
+
+
 async def test_what_is_no_sign_of_typing_is_told_nobody(edge: Edge, publisher: redis.Redis) -> None:
     bob, where = somebody(), place()
     [his] = await watching(edge, where, bob)

@@ -1,0 +1,38 @@
+"""The settings as the parts of the edge take them."""
+
+from __future__ import annotations
+
+import hashlib
+
+from edge_gateway.rates import Policy, policy
+from edge_gateway.settings import EdgeSettings
+from edge_gateway.sockets.socket import Limits
+
+
+def limits(settings: EdgeSettings) -> Limits:
+    """The sockets' bounds as the settings have them."""
+    return Limits(
+        ping_s=settings.ws_ping_ms / 1000,
+        close_timeout_s=settings.ws_close_timeout_ms / 1000,
+        max_frame=settings.ws_max_frame_bytes,
+        max_buffer=settings.ws_max_buffer_bytes,
+        max_ephemeral=settings.ws_max_ephemeral_bytes,
+    )
+
+
+def policies(settings: EdgeSettings) -> dict[str, Policy | None]:
+    """Rate limits by kind of request."""
+    return {
+        "send": policy(settings.rate_send),
+        "start": policy(settings.rate_start),
+        "read": policy(settings.rate_read),
+        "other": policy(settings.rate_other),
+        "connect": policy(settings.rate_connect),
+    }
+
+
+def cursor_key(settings: EdgeSettings) -> bytes:
+    """All edges share it: the setting, else derived from the key file that they share."""
+    if settings.cursor_key is not None:
+        return settings.cursor_key.get_secret_value().encode()
+    return hashlib.sha256(b"cursor key\0" + settings.service_key_file.read_bytes()).digest()
