@@ -291,6 +291,9 @@ class _Nobody:
     def on_text(self, payload: bytes) -> None:
         """Nothing is taken from it."""
 
+    def on_alive(self) -> None:
+        """Nothing is told of it."""
+
     def on_control(self) -> bool:
         """Nothing is answered to it."""
         return False

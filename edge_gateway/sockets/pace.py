@@ -24,8 +24,7 @@ class Paces:
         patience = self._socket or self._person
         if patience is None:
             return None
-        own = None if self._socket is None else Bucket(self._socket, now)
-        return Pace(self, own, Bucket(patience, now))
+        return Pace(self, None if self._socket is None else Bucket(self._socket, now), patience)
 
     def of_person(self, user_id: str, now: float) -> Bucket | None:
         """Shared by the person's sockets, and gone with the last one that asked for it."""
@@ -40,12 +39,13 @@ class Paces:
 class Pace:
     """Of one socket."""
 
-    __slots__ = ("_own", "_paces", "_patience", "_person")
+    __slots__ = ("_limit", "_own", "_paces", "_patience", "_person")
 
-    def __init__(self, paces: Paces, own: Bucket | None, patience: Bucket) -> None:
+    def __init__(self, paces: Paces, own: Bucket | None, patience: Policy) -> None:
         self._paces = paces
         self._own = own
-        self._patience = patience
+        self._limit = patience
+        self._patience: Bucket | None = None
         self._person: Bucket | None = None
 
     def take_control(self, now: float) -> int:
@@ -65,4 +65,6 @@ class Pace:
 
     def tires(self, now: float) -> bool:
         """One more was refused. Whether that was too many: as many as may be said at once, and then one."""
+        if self._patience is None:
+            self._patience = Bucket(self._limit, now)
         return bool(self._patience.take(now))

@@ -222,8 +222,12 @@ class Session:
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
 
+    def on_alive(self) -> None:
+        """A sign of life that was asked for."""
+        self._on_sign(self)
+
     def on_control(self) -> bool:
-        """A ping or a pong: a sign of life; they count as frames do."""
+        """Any other ping or pong: a sign of life too, but they count as frames do."""
         self._on_sign(self)
         return not self._paced(said=False)
 

@@ -43,8 +43,11 @@ class Listener(Protocol):
 
     def on_text(self, payload: bytes) -> None: ...
 
+    def on_alive(self) -> None:
+        """A ping was answered."""
+
     def on_control(self) -> bool:
-        """A ping or a pong came. Whether a ping is to be answered."""
+        """A ping or a pong came that nobody asked for. Whether a ping is to be answered."""
 
     def on_closing(self) -> None:
         """Nothing is delivered from now on, in either direction."""
@@ -174,12 +177,16 @@ class Socket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the peer."""
-        self._alive = True
+        asked, self._alive = not self._alive, True
         if self._reader is None or self._transport.is_closing():
             return
         try:
             for opcode, payload in self._reader.feed(data):
-                self._on_message(opcode, payload)
+                if asked and opcode is wire.Opcode.PONG and not self.closing:
+                    asked = False  # the one answer that costs nothing: quiet sockets have to say no more
+                    self._listener.on_alive()
+                else:
+                    self._on_message(opcode, payload)
                 if self._transport.is_closing():
                     break
         except wire.WireError:

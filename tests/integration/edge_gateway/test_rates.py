@@ -161,3 +161,14 @@ async def test_who_floods_a_socket_without_a_word_is_closed_too(edge: Edge, opco
     raw.send(frame(b"x", opcode=opcode) * 6)
     await say(raw, type="message.send")
     assert await raw.close_code() == 4004
+
+
+async def test_answers_to_pings_cost_a_socket_nothing(keys: Keys, redis_url: str, issuer: Issuer) -> None:
+    async with run_edge(keys, redis_url, issuer, ws_ping_ms=200, rate_frames="1/60") as edge:
+        raw = await enter(edge, somebody())
+        for _ in range(4):
+            opcode, payload = await raw.receive()
+            assert opcode == 9
+            raw.send(frame(payload, opcode=10))
+        await say(raw, type="message.send")
+        assert (await raw.json())["problem"]["code"] == "validation_failed"

@@ -50,6 +50,8 @@ class Transport(asyncio.Transport):
 class Nobody:
     def on_text(self, payload: bytes) -> None: ...
 
+    def on_alive(self) -> None: ...
+
     def on_control(self) -> bool:
         return False
 

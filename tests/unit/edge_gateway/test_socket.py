@@ -25,6 +25,8 @@ class Nobody:
 
     def on_text(self, payload: bytes) -> None: ...
 
+    def on_alive(self) -> None: ...
+
     def on_control(self) -> bool:
         return False
 
