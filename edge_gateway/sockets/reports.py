@@ -25,7 +25,10 @@ from edge_gateway.sockets.session import Session
 from servicekit.errors import ChatError
 
 _MOST_TOGETHER = 1000
-"""In one call, as the contract has it."""
+"""In one call, as the contract has it. After one that failed half as many, down to the fewest, because it may
+have been too much for the time that it had.
+"""
+_FEWEST_TOGETHER = 50
 _GATHER_S = 0.1
 _RETRY_S = 2.0
 _LAST_S = 5.0
@@ -45,6 +48,7 @@ class Reports:
         self._metrics = metrics
         self._every_s = every_s
         self._most_waiting = most_waiting
+        self._together = _MOST_TOGETHER
         self._words: dict[str, presence_rpc.Connection] = {}
         self._telling: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
@@ -108,7 +112,7 @@ class Reports:
         try:
             while self._words:
                 await self._pause(_GATHER_S)
-                batch = {name: self._words[name] for name in islice(self._words, _MOST_TOGETHER)}
+                batch = {name: self._words[name] for name in islice(self._words, self._together)}
                 for name in batch:
                     del self._words[name]
                 if not await self._told(batch):
@@ -128,7 +132,9 @@ class Reports:
             self._complain(error)
         self._metrics.presence_reports.labels(outcome=outcome).inc(len(batch))
         if outcome != "failed":
+            self._together = _MOST_TOGETHER
             return True
+        self._together = max(_FEWEST_TOGETHER, len(batch) // 2)
         for name, word in batch.items():
             self._words.setdefault(name, word)  # what was said meanwhile is newer
         return False

@@ -181,6 +181,25 @@ async def test_while_presence_is_away_the_newest_words_wait(monkeypatch: pytest.
     assert (count("told"), count("failed") >= 6) == (2, True)
 
 
+async def test_after_a_failure_fewer_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_RETRY_S", 0.01)
+    presence = Presence()
+    presence.error = ChatError(Reason.UNAVAILABLE, "It took too long.")
+    reports = _reports(presence)
+    for number in range(1600):
+        reports.opened(_session(f"user-{number}"))
+
+    async def attempts() -> int:
+        return presence.attempts
+
+    await eventually(attempts)
+    presence.error = None
+    await presence.heard(1600)
+    sizes = [len(call) for call in presence.calls]
+    assert sizes[0] in (500, 250, 125, 62, 50)
+    assert sizes[1] == 1000
+
+
 async def test_what_presence_refuses_is_not_said_again() -> None:
     presence = Presence()
     presence.error = ChatError(Reason.VALIDATION_FAILED, "No such word.")
