@@ -52,6 +52,10 @@ async def _conversation_svc(world: World, _chance: random.Random) -> Heal:
     return _kill(world, "conversation_svc")
 
 
+async def _presence_svc(world: World, _chance: random.Random) -> Heal:
+    return _kill(world, "presence_svc")
+
+
 async def _redis(world: World, _chance: random.Random) -> Heal:
     return _kill_server(world, "Redis")
 
@@ -91,7 +95,16 @@ async def _mixed(world: World, chance: random.Random) -> Heal:
     return heal
 
 
-_SUDDEN = [_edge, _message_svc, _conversation_svc, _redis, _flushall, _postgres, _rabbitmq]
+_SUDDEN = [
+    _edge,
+    _message_svc,
+    _conversation_svc,
+    _presence_svc,
+    _redis,
+    _flushall,
+    _postgres,
+    _rabbitmq,
+]
 
 
 def rabbitmq_away(seconds: float = DEFAULT_AWAY_SECONDS) -> Kind:
