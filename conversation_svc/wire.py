@@ -72,7 +72,8 @@ _ROLES = {
 _FROM_ROLES = {number: role for role, number in _ROLES.items()}
 _KINDS = {Kind.DIRECT: pb.CONVERSATION_KIND_DIRECT, Kind.TEAM: pb.CONVERSATION_KIND_TEAM}
 _SIDES = {Side.INITIATOR: pb.SIDE_INITIATOR, Side.RECIPIENT: pb.SIDE_RECIPIENT}
-_POLICY_REASONS = {
+_POLICY_REASONS: dict[PolicyReason | None, pb.PolicyReason.ValueType] = {
+    None: pb.POLICY_REASON_UNSPECIFIED,
     PolicyReason.REQUEST_PENDING: pb.POLICY_REASON_REQUEST_PENDING,
     PolicyReason.ACCEPT_REQUIRED: pb.POLICY_REASON_ACCEPT_REQUIRED,
     PolicyReason.REQUEST_CLOSED: pb.POLICY_REASON_REQUEST_CLOSED,
@@ -80,11 +81,13 @@ _POLICY_REASONS = {
 }
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def timestamp(at: datetime) -> Timestamp:
     """A time of ours (aware) as the contract has it."""
-    stamp = Timestamp()
-    stamp.FromDatetime(at)
-    return stamp
+    since = at - _EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
 
 
 def instant(stamp: Timestamp) -> datetime:
@@ -223,7 +226,7 @@ def conversation_to_proto(situation: Situation, viewer: Participant) -> pb.Conve
     """The conversation as the viewer may see it."""
     conversation = situation.conversation
     view = view_of(situation, viewer)
-    made = pb.Conversation(
+    return pb.Conversation(
         id=str(conversation.id),
         state=_STATES[view.state],
         kind=_KINDS[conversation.kind],
@@ -234,34 +237,27 @@ def conversation_to_proto(situation: Situation, viewer: Participant) -> pb.Conve
         version=viewer.version,
         created_at=timestamp(conversation.created_at),
         updated_at=timestamp(viewer.updated_at),
+        context=None if conversation.context is None else _context(conversation.context),
     )
-    if conversation.context is not None:
-        made.context.CopyFrom(_context(conversation.context))
-    return made
 
 
 def _participant(participant: Participant) -> pb.Participant:
-    made = pb.Participant(
+    return pb.Participant(
         user=profile_to_proto(participant.user),
         side=_SIDES[participant.side],
         joined_at=timestamp(participant.joined_at),
+        left_at=None if participant.left_at is None else timestamp(participant.left_at),
     )
-    if participant.left_at is not None:
-        made.left_at.CopyFrom(timestamp(participant.left_at))
-    return made
 
 
 def _policy(policy: Policy) -> pb.Policy:
-    made = pb.Policy(
+    return pb.Policy(
         can_send=policy.can_send,
         links_clickable=policy.links_clickable,
         attachments_allowed=policy.attachments_allowed,
+        reason=_POLICY_REASONS[policy.reason],
+        messages_left=policy.messages_left,
     )
-    if policy.reason is not None:
-        made.reason = _POLICY_REASONS[policy.reason]
-    if policy.messages_left is not None:
-        made.messages_left = policy.messages_left
-    return made
 
 
 def _context(context: Context) -> pb.Context:

@@ -42,7 +42,10 @@ def viewer_state(conversation: Conversation, side: Side) -> State:
 
 def folder_of(conversation: Conversation, side: Side) -> Folder:
     """Where the conversation stands for somebody on that side."""
-    state = viewer_state(conversation, side)
+    return _folder(viewer_state(conversation, side), side)
+
+
+def _folder(state: State, side: Side) -> Folder:
     if state is State.ACTIVE:
         return Folder.INBOX
     if state is State.REQUEST:
@@ -113,10 +116,13 @@ def policy_of(situation: Situation, viewer: Participant) -> Policy:
     `messages_left` of a request's initiator is what its first message left.
     """
     state = viewer_state(situation.conversation, viewer.side)
-    blocked_by_me = _blocked_by(situation, viewer)
+    return _policy(state, viewer.side, _blocked_by(situation, viewer))
+
+
+def _policy(state: State, side: Side, blocked_by_me: bool) -> Policy:
     messages_left: int | None = None
     reason: PolicyReason | None
-    match state, viewer.side:
+    match state, side:
         case State.ACTIVE, _:
             reason = PolicyReason.BLOCKED_BY_ME if blocked_by_me else None
         case State.REQUEST, Side.INITIATOR:
@@ -137,12 +143,12 @@ def policy_of(situation: Situation, viewer: Participant) -> Policy:
 
 def view_of(situation: Situation, viewer: Participant) -> View:
     """All that the viewer can read of the conversation's rights."""
-    state = viewer_state(situation.conversation, viewer.side)
+    state, blocked_by_me = viewer_state(situation.conversation, viewer.side), _blocked_by(situation, viewer)
     return View(
         state=state,
-        folder=folder_of(situation.conversation, viewer.side),
-        policy=policy_of(situation, viewer),
-        blocked_by_me=_blocked_by(situation, viewer),
+        folder=_folder(state, viewer.side),
+        policy=_policy(state, viewer.side, blocked_by_me),
+        blocked_by_me=blocked_by_me,
         receipts_hidden=viewer.hides_receipts and state is State.ACTIVE,
     )
 
@@ -173,4 +179,6 @@ def _opposite(situation: Situation, member: Participant) -> list[str]:
 
 
 def _blocked_by(situation: Situation, viewer: Participant) -> bool:
+    if not situation.blocks:
+        return False
     return any((viewer.user_id, other) in situation.blocks for other in _opposite(situation, viewer))

@@ -105,10 +105,10 @@ class TokenVerifier:
 
     async def _check(self, token: str) -> _Verified:
         try:
-            header = jwt.get_unverified_header(token)
-            unverified = jwt.decode_complete(token, options={"verify_signature": False})["payload"]
+            read = jwt.decode_complete(token, options={"verify_signature": False})
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             raise TokenRejectedError("malformed") from None
+        header, unverified = read["header"], read["payload"]
         issuer = self._issuers.get(unverified["iss"]) if isinstance(unverified.get("iss"), str) else None
         if issuer is None:
             raise TokenRejectedError("issuer")
