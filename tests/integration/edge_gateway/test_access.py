@@ -20,6 +20,7 @@ from tests.support.access import PAGE, AccessLog
 from tests.support.edge import Edge, ask, problem
 from tests.support.issuer import Issuer
 from tests.support.keys import Keys
+from tests.support.rawsocket import RawSocket
 from tests.support.sockets import connect, enter, hold_welcomes, message_event, say, somebody
 from tests.support.waiting import eventually
 
@@ -193,14 +194,25 @@ async def test_a_revocation_while_a_socket_opens_ends_it(town: Town) -> None:
 
 async def test_no_socket_slips_in_however_a_revocation_and_handshakes_fall_together(town: Town) -> None:
     chance = random.Random(29)
-    for _ in range(30):
-        ada = somebody()
-        token = town.edge.issuer.token(ada)
-        opening = [asyncio.create_task(connect(town.edge, ada, token=token)) for _ in range(3)]
+
+    async def turns() -> None:
         for _ in range(chance.randrange(60)):
             await asyncio.sleep(0)  # turns of the loop, which the handshakes take too
-        town.log.revoke(ada)
-        await town.tell(ada)
+
+    for number in range(30):
+        ada = somebody()
+        token = town.edge.issuer.token(ada)
+        opening: list[asyncio.Task[RawSocket]] = []
+        if number % 2:
+            town.log.revoke(ada)
+            await town.tell(ada)
+            await turns()
+        for _ in range(3):
+            opening.append(asyncio.create_task(connect(town.edge, ada, token=token)))
+            await turns()
+        if not number % 2:
+            town.log.revoke(ada)
+            await town.tell(ada)
         for raw in await asyncio.gather(*opening):
             assert raw.status == 101
             assert await raw.close_code() == 4501

@@ -1,0 +1,106 @@
+"""Who is revoked or banned while their socket is on its way into the hub, or in it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import cast
+
+import pytest
+
+from edge_gateway.metrics import Metrics
+from edge_gateway.sockets.codes import Close
+from edge_gateway.sockets.hub import Hub
+from edge_gateway.sockets.hydration import Hydration
+from edge_gateway.sockets.pace import Paces
+from edge_gateway.sockets.session import Session
+from edge_gateway.sockets.wheel import Wheel
+from edge_gateway.tokens.access import Access, Table
+from edge_gateway.tokens.guard import Guard
+from edge_gateway.tokens.verifier import Principal, TokenVerifier
+from servicekit.clock import SystemClock
+from servicekit.identity import ActingUser
+
+NOW = int(time.time())
+
+
+class Channels:
+    """Confirms a subscription when it is told to."""
+
+    connected = True
+
+    def __init__(self) -> None:
+        self.confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def subscribe(self, _channel: str) -> asyncio.Future[None]:
+        return self.confirmed
+
+    def unsubscribe(self, _channel: str) -> None:
+        """Nothing is kept of it."""
+
+
+class House:
+    """A hub, and the table it goes by."""
+
+    def __init__(self) -> None:
+        self.table, self.channels = Table(), Channels()
+        access = Access()
+        access.use(self.table)
+        guard = Guard(TokenVerifier([], {}, clock=SystemClock()), access, SystemClock())
+        nothing_waits = cast("Hydration", None)
+        self.hub = Hub(nothing_waits, guard, Metrics(), SystemClock(), max_ephemeral=1024)
+        self.hub.use(self.channels)
+
+    def session(self, user_id: str = "ada", sid: str = "s1") -> Session:
+        async def handle(_session: Session, _payload: bytes) -> None:
+            raise AssertionError("nobody says anything")
+
+        user = ActingUser(user_id, "recruiter", session_id=sid)
+        return Session(
+            Principal(user, expires_at=NOW + 600, issued_at=NOW),
+            clock=SystemClock(),
+            hydration=cast("Hydration", None),
+            max_held=10,
+            max_age_s=60,
+            paces=Paces(None, None),
+            handle=handle,
+            on_end=self.hub.leave,
+            on_sign=lambda _session: None,
+            alarms=Wheel(60),
+        )
+
+
+async def test_what_changed_between_the_look_at_the_token_and_the_hub_ends_the_session() -> None:
+    house = House()
+    session = house.session()
+    house.table.end_session("ada", "s1")
+    house.hub.look_over(["ada"])  # it is not there to be found
+    assert session.ended_with is None
+    house.channels.confirmed.set_result(None)
+    await house.hub.join(session)
+    assert session.ended_with is Close.SESSION_REVOKED
+
+
+async def test_what_changes_while_its_channel_is_being_confirmed_ends_the_session() -> None:
+    house = House()
+    session = house.session()
+    joining = asyncio.create_task(house.hub.join(session))
+    await asyncio.sleep(0)
+    house.table.ban("ada", None)
+    house.hub.look_over(["ada"])
+    assert session.ended_with is Close.BANNED
+    house.channels.confirmed.set_result(None)
+    await joining
+    assert session.ended_with is Close.BANNED
+
+
+@pytest.mark.parametrize("whom", [["ada", "nobody"], None])
+async def test_only_sessions_that_are_not_let_in_any_more_are_ended(whom: list[str] | None) -> None:
+    house = House()
+    house.channels.confirmed.set_result(None)
+    lost, kept, other = house.session(sid="lost"), house.session(sid="kept"), house.session("bob")
+    for each in (lost, kept, other):
+        await house.hub.join(each)
+    house.table.end_session("ada", "lost")
+    house.hub.look_over(whom)
+    assert [each.ended_with for each in (lost, kept, other)] == [Close.SESSION_REVOKED, None, None]
