@@ -223,9 +223,15 @@ class Live:
 
     async def frame(self, name: str, such: Callable[[Json], bool] = lambda _frame: True) -> Json:
         """The first frame of that type (and such), waited for."""
+        return await self._first(lambda each: each["type"] == name and such(each), name)
 
+    async def reply(self, to: str) -> Json:
+        """The `ack` or `error` of what was said with that id, waited for."""
+        return await self._first(lambda each: each.get("replyTo") == to, f"a reply to {to}")
+
+    async def _first(self, such: Callable[[Json], bool], name: str) -> Json:
         def found() -> Json | None:
-            return next((each for each in self.frames if each["type"] == name and such(each)), None)
+            return next((each for each in self.frames if such(each)), None)
 
         async with asyncio.timeout(PATIENCE), self._news:
             await self._news.wait_for(lambda: self.ended or found() is not None)

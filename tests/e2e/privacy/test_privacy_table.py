@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from tests.support.people import Json
+from tests.support.people import Json, new_message
 from tests.support.privacy import SIDES, Presence, Receipt, Typing
 from tests.support.privacy_world import Soul, Talk, World, all_of
 from tests.support.waiting import eventually
@@ -40,7 +40,7 @@ def test_every_cell_has_its_step(world: World) -> None:
 
 async def test_the_world_is_as_the_table_has_it(world: World) -> None:
     async def look(talk: Talk) -> None:
-        real = await talk.initiator.person.view(talk.where)
+        real = await talk.initiator.do("GET", "/conversations/{id}", id=talk.where)
         assert real["state"] == ("request" if talk.state == "declined" else talk.state)
 
     await all_of(look(talk) for talk in world.talks)
@@ -48,7 +48,7 @@ async def test_the_world_is_as_the_table_has_it(world: World) -> None:
 
 async def test_every_cell(world: World) -> None:
     await all_of(
-        talk.initiator.person.send(talk.where, str(number))
+        talk.initiator.do("POST", "/conversations/{id}/messages", new_message(str(number)), id=talk.where)
         for number in range(len(STEPS))
         for talk in world.active
     )
@@ -61,7 +61,7 @@ async def test_every_cell(world: World) -> None:
         await check_presence(world, status)
         await check_receipts(world, number)
         await world.settle()
-        check_nothing_else_was_told(world, status)
+        check_nothing_else_was_told(world)
     check_receipts_told(world)
 
 
@@ -79,7 +79,7 @@ async def check_typing(world: World) -> None:
         return await heard(world, "typing.started")
 
     # More than once: it is left out while a screen is asked about anew.
-    assert await eventually(start, until=lambda found: found >= expected, within=15) == expected
+    assert await eventually(start, until=lambda found: found >= expected) == expected
     await say(world, "typing.stopped")
     assert await heard(world, "typing.stopped") == expected
 
@@ -128,11 +128,11 @@ async def check_presence_read(world: World, viewer: Soul, status: str) -> None:
     ]
 
     async def read() -> list[Json]:
-        items: list[Json] = (await viewer.person.get("/presence", query=query))["items"]
+        items: list[Json] = (await viewer.do("GET", "/presence", query=query))["items"]
         return items
 
     items = await eventually(
-        read, until=lambda found: [(each["userId"], each["status"]) for each in found] == expected, within=15
+        read, until=lambda found: [(each["userId"], each["status"]) for each in found] == expected
     )
     for each in items:
         if sights[each["userId"]] is Presence.OFFLINE:
@@ -155,13 +155,10 @@ async def check_receipts(world: World, mark: int) -> None:
     """Both read up to `mark`; where nobody could write more there is just one message."""
 
     async def read(who: Soul, talk: Talk) -> None:
-        reply = await who.person.request(
-            "PUT", "/conversations/{id}/read", {"lastReadSeq": mark}, id=talk.where
-        )
-        assert reply.status == 200, reply.raw
+        await who.do("PUT", "/conversations/{id}/read", {"lastReadSeq": mark}, id=talk.where)
 
     async def look(viewer: Soul, other: Soul, talk: Talk) -> None:
-        view = await viewer.person.view(talk.where)
+        view = await viewer.do("GET", "/conversations/{id}", id=talk.where)
         marks = {each["user"]["id"]: each["lastReadSeq"] for each in view["participants"]}
         cell = talk.cell(world.shows, world.blocks)
         expected = {Receipt.SHOWN: mark, Receipt.AS_BEFORE: BEFORE_BLOCKS, Receipt.HIDDEN: None}
@@ -174,7 +171,7 @@ async def check_receipts(world: World, mark: int) -> None:
     await all_of(look(viewer, other, talk) for talk, viewer, other in everywhere)
 
 
-def check_nothing_else_was_told(world: World, status: str) -> None:
+def check_nothing_else_was_told(world: World) -> None:
     """In this step: presence of nobody who is hidden but that they are gone."""
     for viewer in world.souls:
         sights = presence_of(world, viewer)
