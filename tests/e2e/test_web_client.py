@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 from aiohttp import web
 
+from chatctl import access
+from chatctl.running import Running
 from deploy.local.folders import CHECKOUT
 from deploy.local.ports import LOOPBACK
 from deploy.local.system import System
@@ -19,7 +21,8 @@ WEB = CHECKOUT / "web"
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def control_url(system: System) -> AsyncIterator[str]:
-    """Where tests in another process end and start the edge."""
+    """Where tests in another process end and start the edge, and say who is not let in."""
+    running = Running.of(system.describe())
 
     async def kill(_request: web.Request) -> web.Response:
         system.kill("edge_gateway")
@@ -29,7 +32,21 @@ async def control_url(system: System) -> AsyncIterator[str]:
         await system.restart("edge_gateway")
         return web.Response()
 
+    async def revoke(request: web.Request) -> web.Response:
+        await access.revoke(running, request.query["userId"], "")
+        return web.Response()
+
+    async def ban(request: web.Request) -> web.Response:
+        await access.ban(running, request.query["userId"], None)
+        return web.Response()
+
+    async def unban(request: web.Request) -> web.Response:
+        await access.unban(running, request.query["userId"])
+        return web.Response()
+
     app = web.Application()
+    for name, handler in (("revoke", revoke), ("ban", ban), ("unban", unban)):
+        app.router.add_post(f"/{name}", handler)
     app.router.add_post("/kill", kill)
     app.router.add_post("/start", start)
     runner = web.AppRunner(app)

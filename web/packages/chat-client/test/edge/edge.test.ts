@@ -145,6 +145,8 @@ test('a token that ends soon is renewed over the open socket', async () => {
 
 test('after the edge was killed everything arrives once and in order, and the stores are the truth', async () => {
   const [rita, carl, hers, his] = await talking();
+  hers.open();
+  his.keystroke();
   await control('kill');
   await until(() => rita.client.state.getSnapshot().phase === 'reconnecting');
   const keys = ['first', 'second', 'third'].map((text) => hers.send(text));
@@ -161,6 +163,13 @@ test('after the edge was killed everything arrives once and in order, and the st
   const counts = () => carl.client.state.getSnapshot().counts;
   await expect.poll(() => counts().connects, soon).toBeGreaterThanOrEqual(2);
   expect(counts().resumed + counts().resyncs).toBeGreaterThanOrEqual(1);
+  await until(
+    () => {
+      his.keystroke(); // the first may come before the conversation is open again
+      return hers.live.getSnapshot().typing.length > 0;
+    },
+    { every: 200 },
+  );
   await equalsFresh(rita, hers.id);
   await equalsFresh(carl, his.id);
 });

@@ -18,7 +18,7 @@ export const EDGE = given('EDGE_URL');
 /** Another edge of the same service; the same one where there is none. */
 export const OTHER_EDGE = process.env.OTHER_EDGE_URL ?? EDGE;
 const ISSUER = given('ISSUER_URL');
-/** Kills and starts the edge: POST /kill, POST /start. */
+/** What is done to the service: POST /kill, /start (the edge), /revoke, /ban, /unban (`?userId=`). */
 const CONTROL = given('CONTROL_URL');
 
 export const open: LiveClient[] = [];
@@ -30,6 +30,8 @@ export interface Person {
   drop(): void;
   /** Does something with the page of each device. */
   does(what: Doing): void;
+  /** Signs in again: the next token is a new one. */
+  signIn(): void;
   /** Another device, or the same one after a reload. */
   again(): LiveClient;
 }
@@ -79,7 +81,10 @@ export async function person(
   const does = (what: Doing) => {
     for (const report of pages) report(what);
   };
-  return { userId, client, again, drop, does };
+  const signIn = () => {
+    held = null;
+  };
+  return { userId, client, again, drop, does, signIn };
 }
 
 export const view = (talk: ChatConversation) => talk.getSnapshot().conversation;
@@ -110,9 +115,13 @@ async function fetchToken(userId: string, role: string, expiresIn: number): Prom
   return ((await answer.json()) as { token: string }).token;
 }
 
-export async function control(what: 'kill' | 'start'): Promise<void> {
-  const answer = await fetch(`${CONTROL}/${what}`, { method: 'POST' });
-  if (!answer.ok) throw new Error(`${what}: ${answer.status}`);
+export async function control(
+  what: 'kill' | 'start' | 'revoke' | 'ban' | 'unban',
+  userId = '',
+): Promise<void> {
+  const path = `${what}?userId=${encodeURIComponent(userId)}`;
+  const answer = await fetch(`${CONTROL}/${path}`, { method: 'POST' });
+  if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
 }
 
 /** For `expect.poll`; generous, as `until` is: a slow machine is no failure. */
