@@ -53,7 +53,11 @@ async def serves_again(system: System) -> None:
             async def start(ada: Person = ada, bob: Person = bob, message: object = message) -> int:
                 return (await ada.start(bob, message=message)).status  # through both services
 
+            async def look(ada: Person = ada, bob: Person = bob) -> int:
+                return (await ada.request("GET", "/presence", query=f"?userIds={bob.user_id}")).status
+
             await eventually(start, until=lambda status: status in (200, 201))
+            await eventually(look, until=lambda status: status == 200)  # presence_svc calls on its own
 
 
 async def _newcomer(town: Town) -> Person:

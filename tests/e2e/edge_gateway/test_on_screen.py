@@ -192,18 +192,20 @@ async def test_a_block_that_no_edge_was_told_of_is_silent_when_it_is_looked_at_a
     system: System, town: Town, second: str
 ) -> None:
     ada, bob, where = await acquainted(town)
-    async with viewing(ada, town.edge_url), viewing(bob, second, where) as his:
+    async with viewing(ada, town.edge_url) as hers, viewing(bob, second, where) as his:
         await his.sees(ada, "online")
         await system.exchange("conversation_svc", settings={"REDIS_URL": _NOWHERE})
         try:
+            # conversation_svc was away, and nothing was shown: it is again once this is told.
+            await hers.live.say(type="presence.ping", status="away")
+            assert await his.presence(ada) == ("away", True)
 
             async def block() -> int:
                 return (await ada.request("PUT", "/blocks/{userId}", userId=bob.user_id)).status
 
             await eventually(block, until=lambda status: status == 204)
             async with asyncio.timeout(_RECHECK_MS / 1000 + _AT_ONCE_S):
-                while await his.presence(ada) != ("offline", False):
-                    continue  # presence_svc asks conversation_svc, which was away for a moment
+                assert await his.presence(ada) == ("offline", False)
             assert "control_not_told" in system.read_log("conversation_svc")
         finally:
             await system.exchange("conversation_svc")
