@@ -17,7 +17,7 @@ import aiohttp
 import asyncpg
 
 from bench import cpu
-from chatctl.rest import Rest
+from chatctl.rest import ProblemError, Rest
 from deploy.local.backing import Backing
 from deploy.local.databases import ensure_database, ensure_services
 from deploy.local.folders import CHECKOUT, open_temporary
@@ -30,6 +30,7 @@ from deploy.local.system import AUDIENCE, SERVICES, Parts, System
 # Limits stay in force and are counted as ever; they only allow more than anybody can do.
 _LIMITS = {f"RATE_{kind}": "1000000/10" for kind in ("SEND", "START", "READ", "OTHER", "CONNECT", "FRAMES")}
 _SEEDS_AT_ONCE = 16
+_ATTEMPTS, _PAUSE_S = 10, 1.0
 _QUEUE = "conversation_svc.mail"
 
 
@@ -106,12 +107,26 @@ class World:
         sender, receiver = f"recruiter-{index}", f"candidate-{index}"
         tokens = self.token(sender, "recruiter"), self.token(receiver)
         left, right = (Rest(http, self.system.edge_url, token) for token in tokens)
-        await right.get("/me")  # who never looked in cannot be written to
+        await _answered(right, "GET", "/me")  # who never looked in cannot be written to
         body = {"recipientId": receiver, "message": {"clientMessageId": "first", "text": "Good morning."}}
-        _, created = await left.request("POST", "/conversations", body)
-        conversation_id = str((created or {})["conversation"]["id"])
-        await right.request("POST", f"/conversations/{conversation_id}/accept", {})
+        created = await _answered(left, "POST", "/conversations", body)
+        conversation_id = str(created["conversation"]["id"])
+        await _answered(right, "POST", f"/conversations/{conversation_id}/accept", {})
         return Pair(conversation_id, sender, receiver, *tokens)
+
+
+async def _answered(rest: Rest, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The body of what can be repeated; a machine at other work may say 503 for a while."""
+    left = _ATTEMPTS
+    while True:
+        left -= 1
+        try:
+            _, answer = await rest.request(method, path, body)
+            return answer or {}
+        except ProblemError as error:
+            if error.status != 503 or not left:
+                raise
+        await asyncio.sleep(_PAUSE_S)
 
 
 @asynccontextmanager

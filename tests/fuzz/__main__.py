@@ -53,9 +53,8 @@ async def over_sockets(frames: int, seed: int, signals: Signals) -> bool:
     """At one edge of a system of our own; whether all was as it must be."""
     say(f"──── {frames:,} frames over sockets, from seed {seed} ────")
     async with running(say, UNLIMITED) as world:
-        [pair] = await world.pairs(1)
-        tokens = {name: world.token(name) for name in (f"stranger-{each}" for each in range(_STRANGERS))}
-        report = await fuzz(world.system, world.redis_url, pair, tokens, frames, seed, say)
+        pairs = await world.pairs(1 + _STRANGERS // 2)
+        report = await fuzz(world.system, world.redis_url, pairs, frames, seed, say)
         signals.stopping()
     say("\n".join(report.lines()))
     return not report.wrong

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
 import orjson
 
@@ -27,19 +27,20 @@ _MISSED = frozenset({"stream_entry_unreadable", "stream_is_none"})
 async def fuzz(
     system: System,
     redis_url: str,
-    pair: Pair,
-    tokens: Mapping[str, str],
+    pairs: Sequence[Pair],
     frames: int,
     seed: int,
     say: Callable[[str], None],
 ) -> Report:
-    """So many frames, at one edge, of strangers with these `tokens` by user; what was seen."""
+    """So many frames, at one edge, of all pairs but the first, who talk beside; what was seen."""
     report = Report(seed)
-    neighbours = Neighbours(system.edge_url, pair, report)
+    neighbours = Neighbours(system.edge_url, pairs[0], report)
     strangers = []
-    for user, token in tokens.items():
-        chance = chance_of(seed, user)
-        odd = Odd(chance, client_frames(chance))
+    people = [(pair.sender, pair.sender_token, pair.conversation_id) for pair in pairs[1:]]
+    people += [(pair.receiver, pair.receiver_token, pair.conversation_id) for pair in pairs[1:]]
+    for number, (_, token, where) in enumerate(people):
+        chance = chance_of(seed, f"stranger {number}")
+        odd = Odd(chance, client_frames(chance, where))
         strangers.append(Stranger(system.edge_url, token, odd, report, chance))
     progress = Progress(report, frames, system.programs[_EDGE].running.pid, say)
     said: list[int] = []
@@ -51,7 +52,9 @@ async def fuzz(
 
     talking = asyncio.create_task(neighbours.run())
     beside = [
-        asyncio.create_task(bring(redis_url, list(tokens), chance_of(seed, "payloads"), report)),
+        asyncio.create_task(
+            bring(redis_url, [user for user, _, _ in people], chance_of(seed, "payloads"), report)
+        ),
         asyncio.create_task(look()),
     ]
     try:
