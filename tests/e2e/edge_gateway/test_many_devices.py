@@ -20,7 +20,7 @@ from tests.support.backing import MakeDatabase
 from tests.support.people import Json, Live, Person, Town
 from tests.support.waiting import eventually
 
-TTL_S, PING_MS, TYPING_MS = 8.0, 2000, 3000
+TTL_S, PING_MS, TYPING_MS = 7.0, 2000, 2500
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -6,7 +6,6 @@ import asyncio
 
 from deploy.local.system import System
 from tests.support.people import Live, Person, Town
-from tests.support.system import bring_back
 
 
 async def _mark(live: Live, where: str, seq: int) -> None:
@@ -80,4 +79,4 @@ async def test_a_killed_edge_takes_no_mark_with_it_that_was_acknowledged(system:
             await _acknowledged(live, 6)
         assert await _last_read(candidate, where) == 6
     finally:
-        await bring_back(system, dies.program.name)
+        await system.restart(dies.program.name)
