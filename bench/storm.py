@@ -45,8 +45,8 @@ async def measure(world: World, say: Say, *, short: bool) -> list[Row]:
         await people.do({"connect": AT_ONCE}, within_s=330)
         for form in ("all reset", "an edge killed"):
             writing = _Writing(world.system.edge_url, pairs)
-            async with asyncio.TaskGroup() as beside:
-                beside.create_task(writing.run())
+            beside = asyncio.create_task(writing.run())
+            try:
                 if form == "all reset":
                     await people.do({"drop": True}, within_s=30)
                 else:
@@ -54,7 +54,9 @@ async def measure(world: World, say: Say, *, short: bool) -> list[Row]:
                 cost = Cost({name: pid for name, pid in world.roots().items() if name != other.program.name})
                 told = await people.do({"come_back": _GIVEN_UP_S}, within_s=_GIVEN_UP_S + 30)
                 cpu_us = cost.per(told["handshakes"])
+            finally:
                 writing.stop.set()
+                await beside
             row = {"form": form, "sockets": number, **told, "cpu_us": cpu_us, "sends": dict(writing.answers)}
             rows.append({**row, "other_views": await _other_views(world, people)})
             say(f"storm: {rows[-1]}")

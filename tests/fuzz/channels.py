@@ -16,7 +16,7 @@ import orjson
 
 from edge_gateway.joins import Current
 from edge_gateway.metrics import Metrics
-from edge_gateway.sockets import events
+from edge_gateway.sockets import ephemeral, events
 from edge_gateway.sockets.everybody import Everybody
 from edge_gateway.sockets.feed import Feed
 from edge_gateway.sockets.hydration import Hydration
@@ -95,6 +95,7 @@ class Bringer:
             self._from_a_stream,
             self._from_a_stream,
             self._news_of_any_kind,
+            self._on_screen,
         )
 
     async def bring(self, number: int) -> None:
@@ -175,6 +176,15 @@ class Bringer:
             entry = events.stored(self._chance.choice((b"17-1", b"\xff", b"")), members)
             self._report.counts["entries understood"] += 1
             entry.frame({})
+
+    def _on_screen(self) -> None:
+        listed = self._chance.choice((b'["ada"]\n', b"[]\n", b"{}\n", b"[1]\n", b"\xff\n", b"\n", b""))
+        with suppress(ValueError):
+            ephemeral.typed(listed + self._announced.text())
+            self._report.counts["typing understood"] += 1
+        with suppress(ValueError):
+            ephemeral.presence(self._announced.text())
+            self._report.counts["presence understood"] += 1
 
     def _news_of_any_kind(self) -> None:
         with suppress(ValueError):

@@ -25,7 +25,15 @@ from tests.fuzz.report import Progress, Report, chance_of
 from tests.fuzz.rooms import Rooms, visit_paces
 from tests.fuzz.visits import Visitors, visit
 
-ALLOWED_ERRORS = frozenset({"event_unreadable", "announcement_unreadable", "announcement_too_long"})
+ALLOWED_ERRORS = frozenset(
+    {
+        "announcement_too_long",
+        "announcement_unreadable",
+        "event_unreadable",
+        "presence_unreadable",
+        "typing_unreadable",
+    }
+)
 """What may be logged as an error: that something which was brought cannot be read."""
 _BROUGHT = 20
 
