@@ -80,7 +80,7 @@ async def test_only_changes_are_told(service: PresenceService, redis_client: red
 async def test_a_silent_connection_is_told_once_to_be_gone_though_two_replicas_sweep(
     replicas: Replicas, redis_client: redis.Redis
 ) -> None:
-    people = [new_person() for _ in range(200)]
+    people = [new_person() for _ in range(250)]  # more than go to Redis together
     channels = [presence_channel(each.user_id) for each in people]
     async with listening(redis_client, *channels) as heard:
         await replicas[0].report(*((each, "phone", "online") for each in people))
