@@ -27,6 +27,8 @@ const WALKED = [
 const OF_THE_CONNECTION = ['system.welcome', 'system.caught_up', 'system.goaway', 'ack', 'error'];
 /** What is said to the person and changes nothing else. */
 const SAID = ['system.notice'];
+/** What `LiveClient` makes of these is in screens.test.ts and presence.test.ts. */
+const LIVE = ['presence.updated', 'typing.started', 'typing.stopped'];
 
 test('every frame of the contract is one that this client knows', () => {
   const path = fileURLToPath(new URL('../../../../../edge_gateway/asyncapi.yaml', import.meta.url));
@@ -35,7 +37,7 @@ test('every frame of the contract is one that this client knows', () => {
     (each) => each[1],
   );
   const told = names.filter((each) => !each?.startsWith('client.'));
-  expect(told.sort()).toEqual([...WALKED, ...OF_THE_CONNECTION, ...SAID].sort());
+  expect(told.sort()).toEqual([...WALKED, ...OF_THE_CONNECTION, ...SAID, ...LIVE].sort());
 });
 
 test('an erased message goes from the thread, and its conversation is read again', async () => {
