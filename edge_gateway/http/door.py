@@ -3,7 +3,7 @@
 aiohttp makes two tasks, a request, an answer, timers and buffers for a connection that is none of its any
 more as soon as it is upgraded. So an ordinary handshake, whose head comes in one piece, is read by aiohttp's
 parser and goes the way that all requests go, without the rest. One that comes otherwise (in pieces, behind
-another request of its connection, malformed) is left to the server, and ends the same way.
+another request of its connection, with a body, malformed) is left to the server, and ends the same way.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, cast
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
 from yarl import URL
 
 _HEAD_ENDS = b"\r\n\r\n"
@@ -108,7 +109,10 @@ class Rooms:
             return None  # the server finds the same, and has an answer to it
         if len(messages) != 1 or not upgraded:
             return None
-        return messages[0][0], tail
+        message, body = messages[0]
+        if body is not EMPTY_PAYLOAD or message.should_close:
+            return None  # it says that a body comes, or that the connection ends with the answer
+        return message, tail
 
     def close_waiting(self) -> None:
         """Closes those that have heard nothing."""
@@ -129,13 +133,13 @@ class Rooms:
 
 
 class _Unread:
-    """To whom the parser would say that a body comes too fast."""
+    """To whom the parser says whether a body comes too fast: nobody reads one here."""
 
     def pause_reading(self) -> None:
-        """There is no body."""
+        """The server will read it, from its beginning."""
 
-    def resume_reading(self) -> None:
-        """There is no body."""
+    def resume_reading(self, *, resume_parser: bool = True) -> None:
+        """The server will read it, from its beginning."""
 
 
 class Door(asyncio.Protocol):

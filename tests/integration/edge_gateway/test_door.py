@@ -80,6 +80,41 @@ async def test_what_is_refused_leaves_the_connection_to_the_next(edge: Edge) -> 
     await came.is_let_in()
 
 
+_BODIES = [
+    ("Content-Length: 5\r\n", b"hello"),
+    ("Content-Length: 150000\r\n", b"a" * 150_000),
+    ("Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n0\r\n\r\n"),
+]
+
+
+@pytest.mark.parametrize(("length", "body"), _BODIES, ids=["short", "long", "chunked"])
+async def test_a_refused_handshake_with_a_body_is_answered_as_any(
+    edge: Edge, length: str, body: bytes
+) -> None:
+    came = await _Connection.open(edge)
+    came.writer.write(_handshake(edge, origin="https://evil.example", more=length) + body)
+    status, _, told = await came.answer()
+    assert status == 403
+    contract.check_problem(orjson.loads(told))
+    came.writer.close()
+
+
+@pytest.mark.parametrize(
+    ("ordinary", "closing"), [("HTTP/1.1", "HTTP/1.0"), ("Connection: Upgrade", "Connection: Upgrade, close")]
+)
+async def test_who_asks_for_the_end_of_the_connection_gets_it(
+    edge: Edge, ordinary: str, closing: str
+) -> None:
+    came = await _Connection.open(edge)
+    refused = _handshake(edge, origin="https://evil.example")
+    came.writer.write(refused.replace(ordinary.encode(), closing.encode()))
+    status, _, _ = await came.answer()
+    assert status == 403
+    async with asyncio.timeout(30):
+        assert await came.reader.read() == b""
+    came.writer.close()
+
+
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
