@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import uuid
 from collections.abc import AsyncIterator
 
@@ -27,7 +28,7 @@ from tests.support.onscreen import (
     statuses,
     subscribers,
 )
-from tests.support.sockets import enter, message_event, somebody
+from tests.support.sockets import enter, message_event, say, somebody
 from tests.support.waiting import eventually
 
 
@@ -283,6 +284,58 @@ async def test_nothing_of_a_socket_stays_when_it_closes_while_it_opens_one(
     await subscribers(publisher, conversation_channel(where), 0)
     assert edge.count("edge_screens_open") == open_before
     sights.presence_gate.set()
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_happens_what_was_told_last_is_what_is_true(
+    edge: Edge, sights: Sights, publisher: redis.Redis, seed: int
+) -> None:
+    chance = random.Random(seed)
+    ada, people, places = somebody(), [somebody() for _ in range(4)], [place(), place()]
+    sights.seen = {(where, ada): set(people) for where in places}
+    sights.people = dict.fromkeys(people, Status.ONLINE)
+    raw = await enter(edge, ada)
+    shown: dict[str, str] = {}
+    answers: list[str] = []
+
+    async def read() -> None:
+        while True:
+            each = await following(raw)
+            if each["type"] == "presence.updated":
+                shown[each["data"]["userId"]] = each["data"]["status"]
+            else:
+                answers.append(each["type"])
+
+    reading = asyncio.create_task(read())
+    for where in places:
+        await say(raw, type="conversation.open", id="open", conversationId=where)
+    for _ in range(150):
+        who, seen = chance.choice(people), sights.seen[chance.choice(places), ada]
+        match chance.randrange(6):
+            case 0 | 1:
+                sights.people[who] = chance.choice(list(Status))
+                await publish_presence(publisher, who, sights.people[who])
+            case 2:
+                seen ^= {who}
+                await publish_news(publisher, who, ada)  # who is not seen yet is not watched
+            case 3:
+                for gate in (sights.watch_gate, sights.presence_gate):
+                    gate.clear() if chance.random() < 0.5 else gate.set()
+            case 4:
+                await say(raw, type="conversation.open", id="again", conversationId=chance.choice(places))
+            case 5:
+                await asyncio.sleep(chance.random() / 100)
+    sights.watch_gate.set()
+    sights.presence_gate.set()
+    seen_at_last = set().union(*sights.seen.values())
+    true = {who: sights.people[who].value if who in seen_at_last else "offline" for who in people}
+
+    async def settled() -> dict[str, str]:
+        return {who: shown.get(who, "offline") for who in people}
+
+    await eventually(settled, until=lambda found: found == true and bool(answers), within=10)
+    assert set(answers) == {"ack"}
+    reading.cancel()
 
 
 async def _reached(sights: Sights, number: int) -> bool:
