@@ -194,7 +194,10 @@ class Looks:
         finally:
             window.heard = None
         for each in people:
-            if each.user_id in heard or not window.sees(each.user_id):
+            if each.user_id in heard:
+                continue
+            if not window.sees(each.user_id):
+                window.stale.add(each.user_id)  # in doubt since it was asked: told with the next answer
                 continue
             frame = self._frame(views.presence(each))
             if each.user_id in new:
