@@ -24,6 +24,8 @@ class PresenceSettings(ServiceSettings):
 
     presence_ttl_seconds: float = Field(default=90.0, gt=0)
     """After which a connection that was not reported again is taken for gone."""
+    presence_linger_seconds: float = Field(default=3.0, ge=0)
+    """How long somebody stays here whose last connection was closed: they may only load a page anew."""
     presence_sweep_seconds: float = Field(default=1.0, gt=0)
     """How often it is looked for such connections."""
     presence_max_connections: int = Field(default=32, ge=1)
@@ -51,6 +53,7 @@ class PresenceSettings(ServiceSettings):
         """What of this the domain needs."""
         return Rules(
             ttl_ms=int(self.presence_ttl_seconds * 1000),
+            linger_ms=int(self.presence_linger_seconds * 1000),
             save_every_ms=int(self.last_seen_every_seconds * 1000),
             max_connections=self.presence_max_connections,
         )

@@ -56,6 +56,9 @@ class Rules:
 
     ttl_ms: int
     """How long a lease lives."""
+    linger_ms: int
+    """How long the lease of a closed connection lives: a page that is loaded anew, or an edge that
+    is restarted, is back by then."""
     save_every_ms: int
     """What was last seen is given away to be kept no more often than this."""
     max_connections: int
@@ -82,7 +85,9 @@ def report(state: State, reports: Iterable[Report], now_ms: int, rules: Rules) -
         if each.status is not Status.OFFLINE:
             until_ms = max(now_ms + rules.ttl_ms, known.until_ms if known else 0)
             leases[each.connection_id] = Lease(each.status, until_ms)
-        elif known is None and state.told is not None:
+        elif known is not None:
+            leases[each.connection_id] = Lease(known.status, min(known.until_ms, now_ms + rules.linger_ms))
+        elif state.told is not None:
             continue  # closed before, or lapsed: no sign of life
         seen_ms = max(now_ms, seen_ms or 0)
     while len(leases) > rules.max_connections:

@@ -116,6 +116,7 @@ async def run_presence_service(
         "redis_url": redis_url,
         "grpc_port": 0,
         "grpc_drain_seconds": 1.0,
+        "presence_linger_seconds": 0,
         # A machine that is busy with other tests is not a Redis or a service that is away.
         "redis_timeout_seconds": TIMEOUT,
         "conversation_svc_timeout_seconds": TIMEOUT,

@@ -23,7 +23,7 @@ from presence_svc.domain import (
     to_save,
 )
 
-RULES = Rules(ttl_ms=90_000, save_every_ms=60_000, max_connections=4)
+RULES = Rules(ttl_ms=90_000, linger_ms=0, save_every_ms=60_000, max_connections=4)
 ONLINE, AWAY, OFFLINE = Status.ONLINE, Status.AWAY, Status.OFFLINE
 START = 1_800_000_000_000
 
@@ -80,6 +80,29 @@ def test_who_closes_after_everything_was_forgotten_is_told_to_be_gone() -> None:
     state = after((0, "phone", OFFLINE))
     assert announced(NOTHING, state) is OFFLINE
     assert state.seen_ms == START
+
+
+def test_who_comes_back_at_once_was_never_gone() -> None:
+    """A page that is loaded anew: its first socket closes before the second one opens."""
+    rules = replace(RULES, linger_ms=3000)
+    here = report(NOTHING, [Report("first", ONLINE)], START, rules)
+    closed = report(here, [Report("first", OFFLINE)], START + 10_000, rules)
+    assert announced(here, closed) is None
+    assert due_ms(closed, rules) == START + 13_000
+    back = report(closed, [Report("second", ONLINE)], START + 11_000, rules)
+    assert announced(closed, back) is None
+    assert announced(back, advance(back, START + 13_000, rules)) is None
+    gone = advance(closed, START + 13_000, rules)
+    assert announced(closed, gone) is OFFLINE
+    assert gone.seen_ms == START + 10_000
+
+
+def test_a_close_that_is_said_again_keeps_nobody_here_for_longer() -> None:
+    rules = replace(RULES, linger_ms=3000)
+    state = report(NOTHING, [Report("phone", AWAY)], START, rules)
+    for seconds in (1, 2, 3):
+        state = report(state, [Report("phone", OFFLINE)], START + seconds * 1000, rules)
+    assert due_ms(state, rules) == START + 4000
 
 
 def test_a_lease_that_is_not_renewed_lapses_and_is_told_once() -> None:
