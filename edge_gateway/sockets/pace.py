@@ -6,6 +6,7 @@ has used up its patience and is closed, and the person's other sockets stay.
 
 from __future__ import annotations
 
+from collections import deque
 from weakref import WeakValueDictionary
 
 from edge_gateway.rates import Bucket, Policy
@@ -18,6 +19,9 @@ class Paces:
         self._socket = socket
         self._person = person
         self._people: WeakValueDictionary[str, Bucket] = WeakValueDictionary()
+        self._recent: deque[tuple[float, Bucket]] = deque()
+        """Of people whose sockets spoke first a moment ago, and until when: who leaves and comes back at once
+        goes on with what was left."""
 
     def begin(self, now: float) -> Pace | None:
         """For a socket that has its first frame; None when nothing is counted. `now`: seconds."""
@@ -27,12 +31,17 @@ class Paces:
         return Pace(self, None if self._socket is None else Bucket(self._socket, now), patience)
 
     def of_person(self, user_id: str, now: float) -> Bucket | None:
-        """Shared by the person's sockets, and gone with the last one that asked for it."""
+        """Shared by the person's sockets, and gone with the last one that asked for it: not sooner after it
+        asked than an empty one takes to fill.
+        """
         if self._person is None:
             return None
+        while self._recent and self._recent[0][0] <= now:
+            self._recent.popleft()
         bucket = self._people.get(user_id)
         if bucket is None:
             bucket = self._people[user_id] = Bucket(self._person, now)
+        self._recent.append((now + self._person.window_s, bucket))
         return bucket
 
 

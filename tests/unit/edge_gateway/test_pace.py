@@ -54,6 +54,18 @@ def test_a_person_whose_sockets_are_gone_is_forgotten() -> None:
     assert bucket.take(0.0) == 10_000
     del pace, bucket
     gc.collect()
-    fresh = paces.of_person("ada", 0.0)
+    fresh = paces.of_person("ada", 10.0)
     assert fresh is not None
-    assert fresh.take(0.0) == 0
+    assert [fresh.take(10.0) for _ in range(2)] == [0, 10_000]
+
+
+def test_who_comes_back_at_once_has_no_budget_of_their_own_again() -> None:
+    paces = Paces(Policy(5, 10), Policy(2, 10))
+    said = 0
+    for now in range(10):  # a socket each second, which is gone before the next one
+        pace = _begin(paces)
+        while pace.take("ada", float(now)) == 0:
+            said += 1
+        del pace
+        gc.collect()
+    assert said == 3
