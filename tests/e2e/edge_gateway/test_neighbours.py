@@ -26,8 +26,10 @@ from tests.support.waiting import eventually
 
 READERS, MESSAGES_A_SECOND = 500, 500
 ROUNDS, ROUND_SECONDS = 3, 1.5
-LEAST_MS = 10.0
-"""A p99 below it counts as this much: there turns of a machine at other work are most of it."""
+LEAST_MS = 100.0
+"""A p99 below it counts as this much: beside other checks, turns of the machine are most of it, and who had
+to wait for a reader that stalls would wait for seconds. The figures are printed, for a quiet machine.
+"""
 LARGE, AT_ONCE = "x" * 60_000, 30
 
 Disturb = Callable[[], Coroutine[None, None, None]]
@@ -128,6 +130,7 @@ async def rounds(town: Town, system: System, redis_url: str) -> Rounds:
             await program.event("done", within_s=60)
     finally:
         await publisher.aclose()
+    print(f"p99 of 500 readers, ms: {found}")
     return found
 
 
@@ -136,11 +139,10 @@ async def test_a_reader_that_stalls_makes_nobody_wait(rounds: Rounds, system: Sy
     assert min(rounds.stalled) <= 2 * max(LEAST_MS, min(rounds.quiet)), rounds
 
 
-async def test_who_floods_is_closed_each_time_and_nobody_loses_a_frame(
-    rounds: Rounds, system: System
-) -> None:
+async def test_who_floods_is_closed_each_time_and_makes_nobody_wait(rounds: Rounds, system: System) -> None:
     async def flooders() -> float:
         return await closed_with(system, 4004)
 
     assert await eventually(flooders) > 0
     assert len(rounds.flooded) == ROUNDS  # the load program has had every frame of them
+    assert min(rounds.flooded) <= 2 * max(LEAST_MS, min(rounds.quiet)), rounds
