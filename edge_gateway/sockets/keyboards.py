@@ -56,8 +56,17 @@ class Keyboards:
                 self._metrics.typing_dropped.add(1)
                 return
             self._keys[session] = keys
-            key = keys[conversation_id] = _Key(now)
-            await self._tell(session.principal.user, conversation_id, True)
+            before, key = key, _Key(now)
+            keys[conversation_id] = key
+            try:
+                await self._tell(session.principal.user, conversation_id, True)
+            except ChatError:
+                # Nobody heard of it: the next one is not too early, and is answered by what holds then.
+                if before is None:
+                    del keys[conversation_id]
+                else:
+                    keys[conversation_id] = before
+                raise
             key.typing = True
             if session.closed:
                 self._stop_later(session, conversation_id)  # it closed meanwhile
