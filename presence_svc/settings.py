@@ -26,6 +26,9 @@ class PresenceSettings(ServiceSettings):
     """After which a connection that was not reported again is taken for gone."""
     presence_linger_seconds: float = Field(default=3.0, ge=0)
     """How long somebody stays here whose last connection was closed: they may only load a page anew."""
+    presence_tell_seconds: float = Field(default=45.0, gt=0)
+    """How often it is told again that somebody is still here: clients take who is not spoken of for gone
+    after the 90 seconds of the contract and five more."""
     presence_sweep_seconds: float = Field(default=1.0, gt=0)
     """How often it is looked for such connections."""
     presence_max_connections: int = Field(default=32, ge=1)
@@ -54,6 +57,7 @@ class PresenceSettings(ServiceSettings):
         return Rules(
             ttl_ms=int(self.presence_ttl_seconds * 1000),
             linger_ms=int(self.presence_linger_seconds * 1000),
+            tell_every_ms=int(self.presence_tell_seconds * 1000),
             save_every_ms=int(self.last_seen_every_seconds * 1000),
             max_connections=self.presence_max_connections,
         )

@@ -13,12 +13,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
 from typing import Any, cast
 
+import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from yarl import URL
 
+from servicekit.telemetry import safe_traceback
+
+_log = structlog.get_logger(__name__)
 _HEAD_ENDS = b"\r\n\r\n"
 _MOST_AHEAD = 64 * 1024
 """Bytes that may come before the handshake is answered; then no more are read until it is."""
@@ -205,6 +209,9 @@ class Door(asyncio.Protocol):
                     self.transport.resume_reading()
                 self._hand_over(rest)  # the next request of this connection
         except ConnectionError:
+            self.abort()
+        except Exception as error:  # noqa: BLE001 - whatever it was, nobody waits for an answer that will not come
+            _log.error("handshake_failed", exception=safe_traceback(error))
             self.abort()
         finally:
             self._rooms.answering.discard(self)

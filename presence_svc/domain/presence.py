@@ -2,13 +2,14 @@
 
 Times are milliseconds since the epoch. A connection is a lease: it lapses when it is not reported again in
 time. What everybody is told is the best of the leases that live; it is told when it differs from what was
-told last, so a state and its successor say whether there is something to tell.
+told last, and again now and then while it stays, so a state and its successor say whether there is something
+to tell.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 
@@ -48,6 +49,8 @@ class State:
     """What was told last; None = that is not known, so whatever comes is told."""
     saved_ms: int | None = None
     """When `seen_ms` was last given away to be kept; None = that is not known."""
+    told_ms: int | None = None
+    """When `told` was told last; None = that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class Rules:
     linger_ms: int
     """How long the lease of a closed connection lives: a page that is loaded anew, or an edge that
     is restarted, is back by then."""
+    tell_every_ms: int
+    """Who stays here is told again after this long: whoever hears nothing lets a presence lapse."""
     save_every_ms: int
     """What was last seen is given away to be kept no more often than this."""
     max_connections: int
@@ -92,7 +97,11 @@ def report(state: State, reports: Iterable[Report], now_ms: int, rules: Rules) -
         seen_ms = max(now_ms, seen_ms or 0)
     while len(leases) > rules.max_connections:
         del leases[min(leases, key=lambda name: leases[name].until_ms)]
-    return advance(State(leases, seen_ms, state.told, state.saved_ms), now_ms, rules)
+    after = advance(State(leases, seen_ms, state.told, state.saved_ms, state.told_ms), now_ms, rules)
+    stays = after.told is state.told and after.told is not Status.OFFLINE
+    if stays and (after.told_ms is None or now_ms - after.told_ms >= rules.tell_every_ms):
+        return replace(after, told_ms=now_ms)
+    return after
 
 
 def advance(state: State, now_ms: int, rules: Rules) -> State:
@@ -100,7 +109,9 @@ def advance(state: State, now_ms: int, rules: Rules) -> State:
     leases = {name: lease for name, lease in state.leases.items() if lease.until_ms > now_ms}
     save_at_ms = _save_at_ms(state, rules)
     saved_ms = state.saved_ms if save_at_ms is None or save_at_ms > now_ms else now_ms
-    return State(leases, state.seen_ms, status_at(state, now_ms), saved_ms)
+    told = status_at(state, now_ms)
+    told_ms = state.told_ms if told is state.told else now_ms
+    return State(leases, state.seen_ms, told, saved_ms, told_ms)
 
 
 def due_ms(state: State, rules: Rules) -> int | None:
@@ -112,7 +123,7 @@ def due_ms(state: State, rules: Rules) -> int | None:
 
 def announced(before: State, after: State) -> Status | None:
     """What has to be told because of a change; None = nothing."""
-    return after.told if after.told is not before.told else None
+    return after.told if (after.told, after.told_ms) != (before.told, before.told_ms) else None
 
 
 def to_save(before: State, after: State) -> int | None:

@@ -2,7 +2,8 @@
 
 `presence:user:{<shard>}:<user id>` is a string, the whole state as JSON:
 
-    {"leases": {<connection id>: [<status>, <lapses at>]}, "seen": …, "told": <status>, "saved": …}
+    {"leases": {<connection id>: [<status>, <lapses at>]}, "seen": …, "told": <status>, "saved": …,
+     "told_at": …}
 
 `presence:due:{<shard>}` is a sorted set: user ids by the time at which time alone changes their state. Times
 are milliseconds by Redis' own clock, so that replicas need not agree on one. `lua/apply.lua` puts a new state
@@ -114,6 +115,7 @@ def encode(state: State) -> bytes:
             "leases": {name: (lease.status, lease.until_ms) for name, lease in state.leases.items()},
             "seen": state.seen_ms,
             "told": state.told,
+            "told_at": state.told_ms,
             "saved": state.saved_ms,
         }
     )
@@ -130,6 +132,7 @@ def decode(held: bytes) -> State:
             seen_ms=None if read["seen"] is None else int(read["seen"]),
             told=Status(read["told"]),
             saved_ms=None if read["saved"] is None else int(read["saved"]),
+            told_ms=None if read["told_at"] is None else int(read["told_at"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return State()

@@ -23,7 +23,7 @@ from presence_svc.domain import (
     to_save,
 )
 
-RULES = Rules(ttl_ms=90_000, linger_ms=0, save_every_ms=60_000, max_connections=4)
+RULES = Rules(ttl_ms=90_000, linger_ms=0, tell_every_ms=10**9, save_every_ms=60_000, max_connections=4)
 ONLINE, AWAY, OFFLINE = Status.ONLINE, Status.AWAY, Status.OFFLINE
 START = 1_800_000_000_000
 
@@ -95,6 +95,24 @@ def test_who_comes_back_at_once_was_never_gone() -> None:
     gone = advance(closed, START + 13_000, rules)
     assert announced(closed, gone) is OFFLINE
     assert gone.seen_ms == START + 10_000
+
+
+def test_who_stays_is_told_again_before_anybody_takes_them_for_gone() -> None:
+    rules = replace(RULES, tell_every_ms=45_000)
+    state, told = NOTHING, []
+    for seconds in range(0, 181, 20):  # renewals, one every 20 seconds
+        after_it = report(state, [Report("phone", AWAY)], START + seconds * 1000, rules)
+        told += [(seconds, status) for status in [announced(state, after_it)] if status]
+        state = after_it
+    assert told == [(0, AWAY), (60, AWAY), (120, AWAY), (180, AWAY)]
+
+
+def test_who_is_gone_is_told_once() -> None:
+    rules = replace(RULES, tell_every_ms=45_000)
+    gone = report(NOTHING, [Report("phone", OFFLINE)], START, rules)
+    again = report(gone, [Report("phone", OFFLINE)], START + 60_000, rules)
+    assert announced(gone, again) is None
+    assert announced(gone, advance(gone, START + 60_000, rules)) is None
 
 
 def test_a_close_that_is_said_again_keeps_nobody_here_for_longer() -> None:
