@@ -55,5 +55,6 @@ def _mails(history: History, truth: Truth, jobs: Jobs) -> Iterator[Violation]:
         key = (row.conversation, row.user)
         wanted = row.unread and row.folder in {"inbox", "requests"} and key not in busy
         if wanted and not got[key]:
-            text = f"no mail to {row.user} about {row.conversation}: {row}"
+            noted = jobs.reminders.get(key, "none")
+            text = f"no mail to {row.user} about {row.conversation}: {row}; reminder: {noted}"
             yield Violation("I7", Column.LOST, text, backlog=True)

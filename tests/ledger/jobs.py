@@ -42,6 +42,11 @@ SELECT conversation_id, user_id,
     ARRAY (SELECT event_id FROM ledger.consumed WHERE consumed.xid = effects.xid) AS event_ids
 FROM ledger.effects WHERE conversation_id = ANY ($1::uuid[])
 """
+_REMINDERS = """
+SELECT r.conversation_id, r.user_id, r.first_seq, r.last_seq, r.mailed_seq, r.tries, r.due_at,
+    EXISTS (SELECT FROM conversation_svc.mail_addresses a WHERE a.user_id = r.user_id) AS has_address
+FROM conversation_svc.mail_reminders r WHERE r.conversation_id = ANY ($1::uuid[])
+"""
 _MAIL = re.compile(
     r"-{10} MESSAGE FOLLOWS -{10}\n(?:(?:mail|rcpt) options: [^\n]*\n)*\n?(.*?)\n-{12} END MESSAGE -{12}\n",
     re.DOTALL,
@@ -67,6 +72,8 @@ class Jobs:
     effects: Counter[tuple[str | None, str]] = field(default_factory=Counter)
     """How often each event took effect on each person; None: in a transaction that consumed no event."""
     mails: list[Mail] = field(default_factory=list)
+    reminders: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """What is noted of a conversation and a person, in words: it says why a mail did not come."""
 
 
 async def read_jobs(
@@ -78,9 +85,18 @@ async def read_jobs(
     try:
         consumed = await conn.fetch(_CONSUMED, list(told))
         effects = await conn.fetch(_EFFECTS, list(ids))
+        noted = await conn.fetch(_REMINDERS, list(ids))
     finally:
         await conn.close()
-    jobs = Jobs(mails=[mail for mail in read_mails(mail_log) if mail.conversation in ids])
+    jobs = Jobs(
+        mails=[mail for mail in read_mails(mail_log) if mail.conversation in ids],
+        reminders={
+            (str(row["conversation_id"]), row["user_id"]): ", ".join(
+                f"{name} {value}" for name, value in list(row.items())[2:]
+            )
+            for row in noted
+        },
+    )
     jobs.consumed.update(str(row["event_id"]) for row in consumed)
     for row in effects:
         conversation = str(row["conversation_id"])
