@@ -183,7 +183,7 @@ async def test_a_block_is_silent_on_both_sides_at_once(town: Town, second: str) 
         async with asyncio.timeout(_AT_ONCE_S):
             assert await his.presence(ada) == ("online", True)
             for viewer in (hers, her_other):
-                assert await viewer.presence(bob) == ("away", True)
+                await viewer.sees(bob, "away")
         for viewer in (hers, her_other, his):
             assert viewer.heard_nothing("typing.started")
 
