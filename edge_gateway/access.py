@@ -76,7 +76,7 @@ class AccessChanges:
                     _log.warning("access_not_read", reason=error.reason.value, version=self._version)
                 # News do not cut this short: presence_svc is away, and whoever tells them cannot mend that.
                 pause_s = min(_LONGEST_RETRY_S, _FIRST_RETRY_S * 2.0 ** min(failures, 10))
-                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
+                await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load
                 continue
             if failures:
                 _log.info("access_read_again", failures=failures, version=self._version)
@@ -84,7 +84,7 @@ class AccessChanges:
             self._metrics.access_reads.labels(outcome="done").inc()
             # Spread, so that edges which started together do not ask together.
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._poll_s * random.uniform(0.75, 1.0)):  # noqa: S311
+                async with asyncio.timeout(self._poll_s * random.uniform(0.75, 1.0)):  # noqa: S311 - spreads load
                     await self._news.wait()
 
     async def _catch_up(self) -> None:
@@ -113,7 +113,7 @@ class AccessChanges:
         self._table = table
         self._access.use(table)
         self._at(version)
-        self._reload_at = time.monotonic() + self._reload_s * random.uniform(0.75, 1.0)  # noqa: S311
+        self._reload_at = time.monotonic() + self._reload_s * random.uniform(0.75, 1.0)  # noqa: S311 - spreads load
         self._on_change(None)
 
     def _at(self, version: int) -> None:

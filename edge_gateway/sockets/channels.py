@@ -85,7 +85,7 @@ class Channels:
             except (OSError, TimeoutError, hiredis.HiredisError, ChatError) as error:
                 failures += 1
                 _log.warning("redis_unreachable", error=type(error).__name__, failures=failures)
-                pause = min(2.0, 0.1 * 2.0 ** min(failures, 5)) * random.uniform(0.5, 1.0)  # noqa: S311
+                pause = min(2.0, 0.1 * 2.0 ** min(failures, 5)) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load
                 await asyncio.wait({stopped}, timeout=pause)
                 continue
             failures = 0

@@ -178,7 +178,7 @@ class Handshake:
             clock=self._clock,
             hydration=self._hydration,
             max_held=_MAX_HELD,
-            max_age_s=self._rules.max_age_s * (1 - random.uniform(0, self._rules.max_age_jitter)),  # noqa: S311
+            max_age_s=self._rules.max_age_s * (1 - random.uniform(0, self._rules.max_age_jitter)),  # noqa: S311 - spreads load
             paces=self._rules.paces,
             handle=self._handle,
             on_end=self._on_end,

@@ -107,7 +107,7 @@ class Socket(asyncio.Protocol):
         """Whether it is told what is said to everybody: not before it has caught up."""
         self._pings = pings
         # Spread, so that sockets which connected together are not pinged together for ever.
-        self._ping = pings.add(limits.ping_s * random.uniform(0.5, 1.0), self)  # noqa: S311
+        self._ping = pings.add(limits.ping_s * random.uniform(0.5, 1.0), self)  # noqa: S311 - spreads load
         _bound(transport)
         transport.set_protocol(self)
 
