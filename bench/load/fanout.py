@@ -1,9 +1,13 @@
 """Sockets that only listen, counted by their frames' headers, and somebody who publishes to them.
 
-`{edge_url, redis_url, people: [[id, token]], phases: [{kind, sockets, rate, window, warm_s, measure_s}]}`
+`{edge_url, redis_url, people: [[id, token]], timed,
+phases: [{kind, sockets, rate, window, warm_s, measure_s}]}`
 
 Kind `everybody`: a notice to all sockets, published here. Kind `pairs`: durable events to two people each,
 published by `bench.load.publish`. `rate`: messages a second; `window`: messages in flight.
+`timed`: one socket in as many looks at how long what it gets was on its way, 16 when not given (to look at
+all is dear beyond a thousand frames a second); when given, all delays are said, in the order in which they
+were found.
 """
 
 from __future__ import annotations
@@ -38,7 +42,7 @@ class _Tally:
 
 
 class _Listener:
-    """Takes over an open socket. One in `_SAMPLED` looks at what it gets: for how long it was on its way."""
+    """Takes over an open socket. Some look at what they get: how long the first of a read was on its way."""
 
     __slots__ = ("_rest", "_sampled", "_sock", "_tally")
 
@@ -153,7 +157,9 @@ class _Load:
 
     def _take_over(self, sock: socket.socket) -> None:
         self._poll.remove(sock)
-        listener = _Listener(sock, self._tally, len(self._listeners) % _SAMPLED == 0)
+        listener = _Listener(
+            sock, self._tally, len(self._listeners) % self._given.get("timed", _SAMPLED) == 0
+        )
         self._listeners.append(listener)
         self._poll.add(sock, listener.readable)
 
@@ -197,6 +203,7 @@ class _Load:
             frames=frames,
             frames_per_s=round(frames / elapsed),
             delay_ms=[round(percentile(tally.delays, share), 2) for share in (0.5, 0.99)],
+            **({"delays_ms": [round(each, 2) for each in tally.delays]} if "timed" in self._given else {}),
             load_us=round(used * 1e6 / max(1, frames), 2),
         )
         wait()

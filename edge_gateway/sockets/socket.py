@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 from edge_gateway.metrics import Metrics
@@ -24,6 +25,8 @@ _CONGESTED = 48 * 1024
 _UNSENT = 16 * 1024
 """Bytes that wait behind them in the kernel; left to itself it takes megabytes, bodies in them, for a reader
 that reads nothing."""
+_MESSAGES_A_TURN = 8
+"""Of one socket; what else came together with them waits until the others had theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,8 @@ class Socket(asyncio.Protocol):
         "_ping",
         "_pings",
         "_reader",
+        "_rest",
+        "_stopped",
         "_transport",
         "_writable",
         "closing",
@@ -98,7 +103,9 @@ class Socket(asyncio.Protocol):
         self._on_gone = on_gone
         self._reader: wire.Reader | None = wire.Reader(limits.max_frame)
         self._alive = True
+        self._rest: Iterator[tuple[wire.Opcode, bytes]] | None = None
         self._paused = False
+        self._stopped = False
         self._cut: asyncio.TimerHandle | None = None
         self._full = False
         self._writable: asyncio.Future[None] | None = None
@@ -157,9 +164,15 @@ class Socket(asyncio.Protocol):
 
     def pause(self, paused: bool) -> None:
         """Stops or resumes reading from the peer."""
-        if paused is not self._paused and not self._transport.is_closing():
-            self._paused = paused
-            if paused:
+        self._paused = paused
+        self._regulate()
+
+    def _regulate(self) -> None:
+        """Nothing is read while its listener cannot take it, or what was read before is not handled yet."""
+        stopped = self._paused or self._rest is not None
+        if stopped is not self._stopped and not self._transport.is_closing():
+            self._stopped = stopped
+            if stopped:
                 self._transport.pause_reading()
             else:
                 self._transport.resume_reading()
@@ -180,15 +193,30 @@ class Socket(asyncio.Protocol):
         asked, self._alive = not self._alive, True
         if self._reader is None or self._transport.is_closing():
             return
+        messages = self._reader.feed(data)
+        if self._rest is not None:
+            self._rest = chain(self._rest, messages)
+        else:
+            self._handle(messages, asked)
+
+    def _handle(self, messages: Iterator[tuple[wire.Opcode, bytes]], asked: bool) -> None:
+        """Some of them, and the rest in a later turn. `asked`: a ping has not been answered before."""
+        left = _MESSAGES_A_TURN
         try:
-            for opcode, payload in self._reader.feed(data):
+            for opcode, payload in messages:
                 if asked and opcode is wire.Opcode.PONG and not self.closing:
                     asked = False  # the one answer that costs nothing: quiet sockets have to say no more
                     self._listener.on_alive()
                 else:
                     self._on_message(opcode, payload)
                 if self._transport.is_closing():
-                    break
+                    return
+                left -= 1
+                if not left:
+                    self._rest = messages
+                    self._regulate()
+                    asyncio.get_running_loop().call_soon(self._go_on, asked)
+                    return
         except wire.WireError:
             # From here on the bytes mean nothing: what still comes is thrown away until the peer is gone, so
             # that its unread bytes do not reset the connection before it has read why.
@@ -196,6 +224,12 @@ class Socket(asyncio.Protocol):
             self.close(Close.PROTOCOL_ERROR)
             if self._transport.can_write_eof() and not self._transport.is_closing():
                 self._transport.write_eof()
+
+    def _go_on(self, asked: bool) -> None:
+        messages, self._rest = self._rest, None
+        if messages is not None and not self._transport.is_closing():
+            self._handle(messages, asked)
+            self._regulate()
 
     def eof_received(self) -> None:
         """The peer says no more; the transport closes itself once what waits is read."""

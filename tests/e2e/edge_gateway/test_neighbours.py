@@ -1,8 +1,9 @@
 """500 people read while another one stalls, or floods: that one is closed, and nobody loses a frame.
 
-A load program of its own process takes every frame that is due and times one in sixteen. Rounds of quiet,
-stalled and flooded stretches take turns, and of each kind the best round counts: what else a machine does
-only ever adds to a delay.
+A load program of its own process takes every frame that is due and times it. Rounds of quiet, stalled and
+flooded stretches take turns. Each stretch is cut in windows of half a second, and the p99 of a kind is that
+of its best quarter of windows: what else a machine does, and a hypervisor that takes it away for 15 ms every
+second or two, only ever adds to a delay, while what is done here is done in every window, twice and more.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 import pytest_asyncio
 import redis.asyncio as redis
 
+from bench.load.poll import percentile
 from bench.world import load
 from deploy.local.system import System
 from servicekit.realtime import channel
@@ -25,23 +27,38 @@ from tests.support.sockets import message_event
 from tests.support.waiting import eventually
 
 READERS, MESSAGES_A_SECOND = 500, 500
-ROUNDS, ROUND_SECONDS = 3, 1.5
-LEAST_MS = 100.0
+ROUNDS, ROUND_SECONDS = 4, 2.0
+WINDOW = MESSAGES_A_SECOND
+"""Frames: half a second, since a message is told to two."""
+LEAST_MS = 25.0
 """A p99 below it counts as this much: beside other checks, turns of the machine are most of it, and who had
 to wait for a reader that stalls would wait for seconds. The figures are printed, for a quiet machine.
 """
-LARGE, AT_ONCE = "x" * 60_000, 30
+LARGE = "x" * 60_000
+COMES_BACK_S = 0.2
+"""As often as anybody may connect for any length of time (RATE_CONNECT)."""
 
 Disturb = Callable[[], Coroutine[None, None, None]]
 
 
 @dataclass
 class Rounds:
-    """p99 in ms of each round, by what was done meanwhile."""
+    """p99 in ms of each window, by what was done meanwhile."""
 
     quiet: list[float] = field(default_factory=list)
     stalled: list[float] = field(default_factory=list)
     flooded: list[float] = field(default_factory=list)
+
+
+def of_windows(delays: list[float]) -> list[float]:
+    """The p99 of each whole window."""
+    starts = range(0, len(delays) - WINDOW + 1, WINDOW)
+    return [percentile(delays[start : start + WINDOW], 0.99) for start in starts]
+
+
+def usual(p99s: list[float]) -> float:
+    """Of the best quarter."""
+    return percentile(p99s, 0.25)
 
 
 @asynccontextmanager
@@ -56,7 +73,8 @@ async def doing(disturb: Disturb | None) -> AsyncIterator[None]:
     finally:
         task.cancel()
         [ended] = await asyncio.gather(task, return_exceptions=True)
-        assert isinstance(ended, asyncio.CancelledError), ended
+        if not isinstance(ended, asyncio.CancelledError):
+            raise AssertionError("what was done meanwhile ended by itself") from ended
 
 
 async def enter(person: Person, **options: int) -> RawSocket:
@@ -66,6 +84,7 @@ async def enter(person: Person, **options: int) -> RawSocket:
         {"Authorization": f"Bearer {person.token}"},
         receive_buffer=options.get("receive_buffer"),
     )
+    assert raw.status == 101, raw.body
     assert [(await raw.json())["type"] for _ in range(2)] == ["system.welcome", "system.caught_up"]
     return raw
 
@@ -83,19 +102,21 @@ async def rounds(town: Town, system: System, redis_url: str) -> Rounds:
     async def stall() -> None:
         """Reads nothing of a megabyte and more, is closed, and comes again."""
         while True:
-            before = await closed_with(system, 4003)
+            back = asyncio.create_task(asyncio.sleep(COMES_BACK_S))
             raw = await enter(stalling, receive_buffer=4096)
             raw.writer.transport.pause_reading()  # type: ignore[attr-defined]
-            while await closed_with(system, 4003) == before:  # to look is dear to the edge: not each time
-                for number in range(AT_ONCE):
-                    await publisher.publish(channel(stalling.user_id), message_event(number, LARGE))
-                    await asyncio.sleep(0.005)
+            number = 0
+            while await publisher.publish(channel(stalling.user_id), message_event(number, LARGE)):
+                number += 1  # until nobody listens: the edge has closed it
+                await asyncio.sleep(0.005)
             raw.abort()
+            await back
 
     async def flood() -> None:
         """Says something two thousand times a second, is refused, closed, and comes again."""
         burst = frame(b'{"type":"message.send"}') * 100
         while True:
+            back = asyncio.create_task(asyncio.sleep(COMES_BACK_S))
             raw = await enter(flooding)
             closing = asyncio.create_task(raw.close_code())
             while not closing.done():
@@ -104,6 +125,7 @@ async def rounds(town: Town, system: System, redis_url: str) -> Rounds:
                 await asyncio.wait({closing}, timeout=0.05)
             assert closing.result() == 4004
             raw.abort()
+            await back
 
     found = Rounds()
     kinds = ((found.quiet, None), (found.stalled, stall), (found.flooded, flood))
@@ -114,29 +136,30 @@ async def rounds(town: Town, system: System, redis_url: str) -> Rounds:
         "edge_url": system.edge_url,
         "redis_url": redis_url,
         "people": people,
+        "timed": 1,
         "phases": [phase] * (ROUNDS * len(kinds)),
     }
     try:
         async with load("fanout", configuration) as program:
             for _ in range(ROUNDS):
-                for p99s, disturb in kinds:
+                for of_kind, disturb in kinds:
                     await program.event("opened", within_s=300)
                     await program.event("measuring", within_s=60)
                     async with doing(disturb):
                         program.go_on()
                         told = await program.event("measured", within_s=60)
                     program.go_on()
-                    p99s.append(told["delay_ms"][1])
+                    of_kind.extend(of_windows(told["delays_ms"]))
             await program.event("done", within_s=60)
     finally:
         await publisher.aclose()
-    print(f"p99 of 500 readers, ms: {found}")
+    print(f"p99 of 500 readers, ms: {[(kind, usual(p99s)) for kind, p99s in vars(found).items()]} of {found}")
     return found
 
 
 async def test_a_reader_that_stalls_makes_nobody_wait(rounds: Rounds, system: System) -> None:
     assert await closed_with(system, 4003) > 0
-    assert min(rounds.stalled) <= 2 * max(LEAST_MS, min(rounds.quiet)), rounds
+    assert usual(rounds.stalled) <= 2 * max(LEAST_MS, usual(rounds.quiet)), rounds
 
 
 async def test_who_floods_is_closed_each_time_and_makes_nobody_wait(rounds: Rounds, system: System) -> None:
@@ -144,5 +167,5 @@ async def test_who_floods_is_closed_each_time_and_makes_nobody_wait(rounds: Roun
         return await closed_with(system, 4004)
 
     assert await eventually(flooders) > 0
-    assert len(rounds.flooded) == ROUNDS  # the load program has had every frame of them
-    assert min(rounds.flooded) <= 2 * max(LEAST_MS, min(rounds.quiet)), rounds
+    assert len(rounds.flooded) >= ROUNDS  # the load program has had every frame of them
+    assert usual(rounds.flooded) <= 2 * max(LEAST_MS, usual(rounds.quiet)), rounds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import Counter
 
 import pytest
 
@@ -60,3 +61,78 @@ async def test_a_peer_that_goes_and_does_not_read_is_cut_off_in_time(says_so: bo
         async with asyncio.timeout(10):
             await gone.wait()
     assert nobody.ended == 1
+
+
+class Noting(Nobody):
+    """Notes in which turn of the loop each message came."""
+
+    def __init__(self, turns: list[int]) -> None:
+        super().__init__()
+        self.said: list[tuple[int, bytes]] = []
+        self._turns = turns
+
+    def on_text(self, payload: bytes) -> None:
+        self.said.append((self._turns[0], payload))
+
+
+def _text(payload: bytes) -> bytes:
+    """A client's frame, masked with zeros."""
+    return bytes((0x81, 0x80 | len(payload), 0, 0, 0, 0)) + payload
+
+
+async def test_what_comes_together_is_handled_in_many_turns_in_order_and_to_its_end() -> None:
+    turns, gone = [0], asyncio.Event()
+    noting = Noting(turns)
+    loop = asyncio.get_running_loop()
+
+    def turn() -> None:
+        turns[0] += 1
+        if not gone.is_set():
+            loop.call_soon(turn)
+
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as peer:
+        peer.connect(server.getsockname())
+        accepted, _ = server.accept()
+        transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, accepted)
+        limits = Limits(ping_s=60, close_timeout_s=5, max_frame=1024, max_buffer=1024, max_ephemeral=1024)
+        Socket(
+            transport,
+            noting,
+            limits,
+            Metrics(),
+            head=b"",
+            pings=Wheel(60),
+            on_gone=lambda _socket: gone.set(),
+        )
+        said = [b"%d" % number for number in range(1000)]
+        peer.sendall(b"".join(map(_text, said)) + _CLOSE)  # all of it is there before any of it is read
+        loop.call_soon(turn)
+        async with asyncio.timeout(10):
+            await gone.wait()
+    assert [payload for _, payload in noting.said] == said
+    in_turn = Counter(number for number, _ in noting.said)
+    assert max(in_turn.values()) <= 8
+    assert noting.ended == 1
+
+
+async def test_a_socket_that_is_cut_handles_nothing_of_what_waits() -> None:
+    noting, gone = Noting([0]), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as peer:
+        peer.connect(server.getsockname())
+        accepted, _ = server.accept()
+        transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, accepted)
+        limits = Limits(ping_s=60, close_timeout_s=5, max_frame=1024, max_buffer=1024, max_ephemeral=1024)
+        Socket(
+            transport,
+            noting,
+            limits,
+            Metrics(),
+            head=b"",
+            pings=Wheel(60),
+            on_gone=lambda _socket: gone.set(),
+        ).data_received(_text(b"x") * 100)
+        transport.abort()
+        async with asyncio.timeout(10):
+            await gone.wait()
+    assert len(noting.said) == 8
