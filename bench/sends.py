@@ -67,7 +67,12 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
             Figure(f"{name}: sent to acknowledged, p50", row["ack_ms"][0], "ms"),
             Figure(f"{name}: sent to acknowledged, p99", row["ack_ms"][1], "ms"),
             Figure(f"{name}: sent to delivered, p50", row["deliver_ms"][0], "ms", 6 if alone else None),
-            Figure(f"{name}: sent to delivered, p99", row["deliver_ms"][1], "ms", 15 if alone else None),
+            Figure(f"{name}: sent to delivered, p99", row["deliver_ms"][1], "ms"),
+            *(
+                [Figure(f"{name}: sent to delivered, steady p99", row["deliver_steady_p99_ms"], "ms", 15)]
+                if alone
+                else []
+            ),
             Figure(f"{name}: CPU a message, all processes", row["total_us"], "us"),
             *(Figure(f"{name}: CPU a message, {each}", us, "us") for each, us in row["cpu_us"].items()),
         ]

@@ -22,9 +22,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from bench.load.poll import Lost, Poll, Refused, WebSocket, percentile
+from bench.load.poll import Lost, Poll, Refused, WebSocket
 from bench.load.program import configuration, cpu_s, say
 from bench.load.view import View
+from bench.percentiles import percentile
 
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.5, 20.0
 _CONNECT_WITHIN_S = 300.0

@@ -22,8 +22,9 @@ from typing import Any
 import orjson
 import redis
 
-from bench.load.poll import CLOSE, PING, TEXT, Lost, Poll, WebSocket, percentile
+from bench.load.poll import CLOSE, PING, TEXT, Lost, Poll, WebSocket
 from bench.load.program import configuration, cpu_s, say, wait
+from bench.percentiles import percentile
 from servicekit.realtime import EVERYBODY
 
 MARK = b'"@'

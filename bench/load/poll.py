@@ -199,9 +199,3 @@ class WebSocket:
             self.sock.sendall(bytes((0x8A, 0x80 | len(payload), 0, 0, 0, 0)) + payload)
         elif opcode == CLOSE:
             raise Lost(f"a WebSocket, closed with {int.from_bytes(payload[:2], 'big')}")
-
-
-def percentile(values: list[float], share: float) -> float:
-    """Of `values`, by nearest rank; 0 when there is none."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0

@@ -6,10 +6,13 @@ from __future__ import annotations
 import secrets
 import time
 
-from bench.load.poll import Http, Poll, WebSocket, percentile, post
+from bench.load.poll import Http, Poll, WebSocket, post
 from bench.load.program import configuration, cpu_s, say, wait
+from bench.percentiles import percentile, steady, window_p99s
 
 _CONNECT_S = 60.0
+_WINDOW = 100
+"""Messages of one pair: half a second."""
 
 
 class _Pair:
@@ -101,6 +104,7 @@ def main() -> None:
             per_s=round(len(acks) / elapsed, 1),
             ack_ms=[round(percentile(acks, share) * 1e3, 2) for share in (0.5, 0.99)],
             deliver_ms=[round(percentile(deliveries, share) * 1e3, 2) for share in (0.5, 0.99)],
+            deliver_steady_p99_ms=round(steady(window_p99s(deliveries, _WINDOW)) * 1e3, 2),
             load_us=round(used * 1e6 / max(1, len(acks)), 1),
         )
         wait()

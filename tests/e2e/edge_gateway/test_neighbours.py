@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import pytest_asyncio
 import redis.asyncio as redis
 
-from bench.load.poll import percentile
+from bench.percentiles import steady, window_p99s
 from bench.world import load
 from deploy.local.system import System
 from servicekit.realtime import channel
@@ -48,17 +48,6 @@ class Rounds:
     quiet: list[float] = field(default_factory=list)
     stalled: list[float] = field(default_factory=list)
     flooded: list[float] = field(default_factory=list)
-
-
-def of_windows(delays: list[float]) -> list[float]:
-    """The p99 of each whole window."""
-    starts = range(0, len(delays) - WINDOW + 1, WINDOW)
-    return [percentile(delays[start : start + WINDOW], 0.99) for start in starts]
-
-
-def usual(p99s: list[float]) -> float:
-    """Of the best quarter."""
-    return percentile(p99s, 0.25)
 
 
 @asynccontextmanager
@@ -149,17 +138,19 @@ async def rounds(town: Town, system: System, redis_url: str) -> Rounds:
                         program.go_on()
                         told = await program.event("measured", within_s=60)
                     program.go_on()
-                    of_kind.extend(of_windows(told["delays_ms"]))
+                    of_kind.extend(window_p99s(told["delays_ms"], WINDOW))
             await program.event("done", within_s=60)
     finally:
         await publisher.aclose()
-    print(f"p99 of 500 readers, ms: {[(kind, usual(p99s)) for kind, p99s in vars(found).items()]} of {found}")
+    print(
+        f"p99 of 500 readers, ms: {[(kind, steady(p99s)) for kind, p99s in vars(found).items()]} of {found}"
+    )
     return found
 
 
 async def test_a_reader_that_stalls_makes_nobody_wait(rounds: Rounds, system: System) -> None:
     assert await closed_with(system, 4003) > 0
-    assert usual(rounds.stalled) <= 2 * max(LEAST_MS, usual(rounds.quiet)), rounds
+    assert steady(rounds.stalled) <= 2 * max(LEAST_MS, steady(rounds.quiet)), rounds
 
 
 async def test_who_floods_is_closed_each_time_and_makes_nobody_wait(rounds: Rounds, system: System) -> None:
@@ -168,4 +159,4 @@ async def test_who_floods_is_closed_each_time_and_makes_nobody_wait(rounds: Roun
 
     assert await eventually(flooders) > 0
     assert len(rounds.flooded) >= ROUNDS  # the load program has had every frame of them
-    assert usual(rounds.flooded) <= 2 * max(LEAST_MS, usual(rounds.quiet)), rounds
+    assert steady(rounds.flooded) <= 2 * max(LEAST_MS, steady(rounds.quiet)), rounds

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.load.poll import Http, Lost, Poll, WebSocket, percentile, post
+from bench.load.poll import Http, Lost, Poll, WebSocket, post
 
 
 @pytest.fixture
@@ -81,10 +81,3 @@ def test_a_lost_socket_is_not_passed_over(listener: socket.socket) -> None:
     with pytest.raises(Lost, match="503"):
         soon(poll, lambda: False)
     peer.close()
-
-
-def test_percentiles() -> None:
-    values = [float(value) for value in range(100)]
-    assert percentile(values, 0.5) == 50.0
-    assert percentile(values, 0.99) == 99.0
-    assert percentile([], 0.5) == 0.0
