@@ -41,9 +41,11 @@ def _mails(history: History, truth: Truth, jobs: Jobs) -> Iterator[Violation]:
     """Of each conversation one, and one more each time that it was read meanwhile.
 
     Who mutes, archives or blocks may have been looked after just then and is not counted among those without.
+    A block is of the person, so it counts in every conversation with them.
     """
     reads = Counter((action.wanted["conversation"], action.user) for action in history.of("read"))
-    busy = {(action.wanted["conversation"], action.user) for action in history.of("flag", "block")}
+    flagged = {(action.wanted["conversation"], action.user) for action in history.of("flag")}
+    blocked = {(action.user, action.wanted["whom"]) for action in history.of("block")}
     got = Counter((mail.conversation, mail.user) for mail in jobs.mails)
     for key, times in got.items():
         if times > 1 + reads[key]:
@@ -53,7 +55,9 @@ def _mails(history: History, truth: Truth, jobs: Jobs) -> Iterator[Violation]:
             yield Violation("I7", Column.DOUBLED, f"the mail {mail} went out {times} times")
     for row in truth.members:
         key = (row.conversation, row.user)
-        wanted = row.unread and row.folder in {"inbox", "requests"} and key not in busy
+        others = history.members.get(row.conversation, set()) - {row.user}
+        busy = key in flagged or any((row.user, other) in blocked for other in others)
+        wanted = row.unread and row.folder in {"inbox", "requests"} and not busy
         if wanted and not got[key]:
             noted = jobs.reminders.get(key, "none")
             text = f"no mail to {row.user} about {row.conversation}: {row}; reminder: {noted}"

@@ -95,6 +95,13 @@ def test_who_was_busy_with_a_block_or_a_flag_may_be_without_a_mail() -> None:
         assert "no mail" not in " ".join(each.text for each in story.violations()), op
 
 
+def test_who_blocks_in_one_conversation_may_be_without_a_mail_in_all_with_the_same_person() -> None:
+    story = done_story()
+    change_jobs(story).mails.clear()
+    story.act("block", BOB, 204, {}, conversation="their other conversation", whom=ADA)
+    assert "no mail" not in " ".join(each.text for each in story.violations())
+
+
 def test_a_second_mail_after_reading_is_fine() -> None:
     story = done_story()
     change_jobs(story).mails.append(Mail("<two>", BOB, TALK))
