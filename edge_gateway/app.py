@@ -146,7 +146,7 @@ class EdgeApp:
             profiles=known,
             rates=rates,
             leases=leases,
-            commands=Commands(self._marks, guard, screens, keyboards, self._reports),
+            commands=Commands(self._marks, guard, screens, keyboards, self._reports, renew=hub.renew),
             leaving=[self._marks.leave, screens.forget, keyboards.forget, self._reports.closed],
             reports=self._reports,
             metrics=self.metrics,

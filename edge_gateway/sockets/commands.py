@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 
 import structlog
@@ -17,6 +18,7 @@ from edge_gateway.sockets.reports import Reports
 from edge_gateway.sockets.screens import Screens
 from edge_gateway.sockets.session import Session
 from edge_gateway.tokens.guard import Guard, admit
+from edge_gateway.tokens.verifier import Principal
 from edge_gateway.views import Json
 from servicekit import telemetry
 from servicekit.errors import ChatError, Reason
@@ -29,10 +31,19 @@ class Commands:
     """Handles the frames of all sockets; each is answered by `ack` or `error`."""
 
     def __init__(
-        self, marks: ReadMarks, guard: Guard, screens: Screens, keyboards: Keyboards, reports: Reports
+        self,
+        marks: ReadMarks,
+        guard: Guard,
+        screens: Screens,
+        keyboards: Keyboards,
+        reports: Reports,
+        *,
+        renew: Callable[[Session, Principal], None],
     ) -> None:
+        """`renew`: gives a session the token that it was refreshed with."""
         self._marks = marks
         self._guard = guard
+        self._renew = renew
         self._screens = screens
         self._keyboards = keyboards
         self._reports = reports
@@ -91,7 +102,7 @@ class Commands:
         if principal.user.user_id != session.user_id:
             session.end(Close.INVALID_TOKEN)
             return None
-        session.renew(principal)
+        self._renew(session, principal)
         return {"expiresAt": views.unix_time(principal.expires_at)}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 
 from edge_gateway.metrics import Metrics
@@ -17,6 +17,7 @@ from edge_gateway.sockets.session import Session
 from edge_gateway.sockets.socket import Socket
 from edge_gateway.sockets.topics import Subscriber
 from edge_gateway.tokens.guard import Guard
+from edge_gateway.tokens.verifier import Principal
 from servicekit.clock import Clock
 from servicekit.errors import ChatError, Reason
 from servicekit.realtime import EVERYBODY
@@ -36,6 +37,8 @@ class Hub:
         self._guard = guard
         self._clock = clock
         self._feeds: dict[bytes, Feed] = {}
+        self._acting: dict[str, set[Session]] = {}
+        """Those in which somebody acts in another's name, by who does: nobody else costs anything here."""
         self._sockets: set[Socket] = set()
         metrics.sockets_open.set_function(lambda: len(self._sockets))
         everybody = Everybody(self._sockets, metrics, max_bytes=max_ephemeral)
@@ -73,6 +76,7 @@ class Hub:
             feed = Feed(self._subscriber.subscribe(name), self._hydration)
             self._feeds[name.encode()] = feed
         feed.admit(session)
+        self._note_actor(session)
         try:
             await feed.listening()
             self._look_at(session)
@@ -82,6 +86,7 @@ class Hub:
 
     def leave(self, session: Session) -> None:
         """The session gets nothing any more. Repeatable."""
+        self._forget_actor(session)
         name = user_channel(session.user_id)
         feed = self._feeds.get(name.encode())
         if feed is None or session not in feed.sessions:
@@ -92,6 +97,26 @@ class Hub:
             feed.stop()
             if self._subscriber is not None:
                 self._subscriber.unsubscribe(name)
+
+    def renew(self, session: Session, principal: Principal) -> None:
+        """The same person with a fresh token, in which somebody else may act, or nobody any more."""
+        if session.closed:
+            return
+        self._forget_actor(session)
+        session.renew(principal)
+        self._note_actor(session)
+
+    def _note_actor(self, session: Session) -> None:
+        actor = session.principal.actor
+        if actor is not None:
+            self._acting.setdefault(actor.user_id, set()).add(session)
+
+    def _forget_actor(self, session: Session) -> None:
+        actor = session.principal.actor
+        if actor is not None and (theirs := self._acting.get(actor.user_id)) is not None:
+            theirs.discard(session)
+            if not theirs:
+                del self._acting[actor.user_id]
 
     def dispatch(self, channel: bytes, payload: bytes) -> None:
         """An event came in."""
@@ -104,15 +129,22 @@ class Hub:
             receive(channel, payload)
 
     def look_over(self, user_ids: Collection[str] | None = None) -> None:
-        """Closes the sockets of those who are not let in any more: of these people, or of all."""
+        """Closes the sockets of those who are not let in any more: of these people, or of all.
+
+        A socket is of its user, and of who acts there in the user's name.
+        """
         if user_ids is None:
-            feeds = list(self._feeds.values())
+            sessions = [session for feed in self._feeds.values() for session in feed.sessions]
         else:
-            found = (self._feeds.get(user_channel(user_id).encode()) for user_id in user_ids)
-            feeds = [feed for feed in found if feed is not None]
-        for feed in feeds:
-            for session in tuple(feed.sessions):
-                self._look_at(session)
+            sessions = [session for user_id in user_ids for session in self._of(user_id)]
+        for session in sessions:
+            self._look_at(session)
+
+    def _of(self, user_id: str) -> Iterator[Session]:
+        feed = self._feeds.get(user_channel(user_id).encode())
+        if feed is not None:
+            yield from feed.sessions
+        yield from self._acting.get(user_id, ())
 
     def _look_at(self, session: Session) -> None:
         code = NOT_LET_IN.get(self._guard.standing(session.principal))

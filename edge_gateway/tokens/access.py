@@ -70,16 +70,31 @@ class Table:
     def standing(self, principal: Principal, now: float) -> Standing:
         """What holds at `now`. A token that is over says nothing of anybody: not that they are banned either.
 
-        Times of issue have whole seconds, so a token of the revocation's own second is over, whichever came
-        first; one without a time of issue is older than any revocation.
+        Whoever acts in another's name is let in where both of them are.
         """
-        person = self._people.get(principal.user.user_id)
+        standing = self._standing(principal.user.user_id, principal, now)
+        if principal.actor is None or standing is Standing.REVOKED:
+            return standing
+        actors = self._standing(principal.actor.user_id, principal, now)
+        return standing if actors is Standing.LET_IN else actors
+
+    def _standing(self, user_id: str, principal: Principal, now: float) -> Standing:
+        """What holds of one of those whom a token is about.
+
+        Times of issue have whole seconds, so a token of the revocation's own second is over, whichever came
+        first; one without a time of issue is older than any revocation. The session of somebody who acts in
+        another's name is theirs and the other's, and the one they are signed in with themself is one of it.
+        """
+        person = self._people.get(user_id)
         if person is None:
             return Standing.LET_IN
         if person.tokens_until is not None and math.floor(principal.issued_at) <= person.tokens_until:
             return Standing.REVOKED
-        if person.sids is not None and principal.sid in person.sids:
-            return Standing.REVOKED
+        if person.sids is not None:
+            if principal.sid in person.sids:
+                return Standing.REVOKED
+            if principal.actor is not None and principal.actor.session_id in person.sids:
+                return Standing.REVOKED
         if person.banned_until is not None and now < person.banned_until:
             return Standing.BANNED
         return Standing.LET_IN

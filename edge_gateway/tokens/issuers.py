@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -74,6 +75,16 @@ class Issuer(BaseModel):
         return self.jwks_url or f"{self.issuer.rstrip('/')}/.well-known/jwks.json"
 
 
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Somebody who acts in another person's name."""
+
+    user_id: str
+    """As it is theirs in a token of their own."""
+    session_id: str | None
+    """The session that they themself are signed in with; None when the token does not say."""
+
+
 class UnacceptableClaimsError(Exception):
     """The token is genuine, but does not say who this is in a way that is let in."""
 
@@ -91,14 +102,10 @@ def check_together(issuers: tuple[Issuer, ...]) -> None:
 def acting_user(issuer: Issuer, claims: Mapping[str, Any], others: tuple[Issuer, ...]) -> ActingUser:
     """The person that verified claims name. Raises UnacceptableClaimsError."""
     subject = claims.get("sub")
-    user_id = f"{issuer.user_id_prefix}{subject}" if isinstance(subject, str) and subject else ""
+    user_id = _user_id(issuer, subject, others) if isinstance(subject, str) and subject else ""
     if not _USER_ID.fullmatch(user_id):
         raise UnacceptableClaimsError("sub")
-    for other in others:
-        # "a:1" of an issuer without prefix must not become "1" of the issuer with prefix "a:".
-        longer = len(other.user_id_prefix) > len(issuer.user_id_prefix)
-        if longer and user_id.startswith(other.user_id_prefix):
-            raise UnacceptableClaimsError("sub in another issuer's range")
+    acting = actor(issuer, claims, others)
     role = _find(issuer, claims, "role")
     if role not in issuer.roles:
         raise UnacceptableClaimsError("role")
@@ -112,9 +119,36 @@ def acting_user(issuer: Issuer, claims: Mapping[str, Any], others: tuple[Issuer,
         display_name=_text(_find(issuer, claims, "display_name")) or _given_names(claims) or "",
         avatar_url=avatar if avatar and avatar.startswith("https://") else None,
         session_id=_text(_find(issuer, claims, "session_id")),
-        impersonator=_impersonator(claims),
+        # Any `act` at all makes a token read-only.
+        impersonator=None if claims.get("act") is None else "unknown" if acting is None else acting.user_id,
         email=_text(_find(issuer, claims, "email"), longest=255),  # one more than an address has
     )
+
+
+def actor(issuer: Issuer, claims: Mapping[str, Any], others: tuple[Issuer, ...]) -> Actor | None:
+    """Who acts in this person's name (RFC 8693 `act`); None when nobody does, or it is not said who.
+
+    Actors before that one (an `act` in the `act`) are information only, says the RFC. An actor is of the
+    issuer that `act` names, where that is one of ours, else of the token's own. Raises
+    UnacceptableClaimsError.
+    """
+    act = claims.get("act")
+    subject = _text(act.get("sub")) if isinstance(act, Mapping) else None
+    if not isinstance(act, Mapping) or subject is None:
+        return None
+    own = next((other for other in others if other.issuer == act.get("iss")), issuer)
+    return Actor(_user_id(own, subject, others), _text(_find(own, act, "session_id")))
+
+
+def _user_id(issuer: Issuer, subject: str, others: tuple[Issuer, ...]) -> str:
+    """The id here of an issuer's subject. Raises UnacceptableClaimsError."""
+    user_id = f"{issuer.user_id_prefix}{subject}"
+    for other in others:
+        # "a:1" of an issuer without prefix must not become "1" of the issuer with prefix "a:".
+        longer = len(other.user_id_prefix) > len(issuer.user_id_prefix)
+        if longer and user_id.startswith(other.user_id_prefix):
+            raise UnacceptableClaimsError("sub in another issuer's range")
+    return user_id
 
 
 def _find(issuer: Issuer, claims: Mapping[str, Any], what: str) -> Any:
@@ -130,14 +164,6 @@ def _find(issuer: Issuer, claims: Mapping[str, Any], what: str) -> Any:
 def _given_names(claims: Mapping[str, Any]) -> str | None:
     names = [_text(claims.get("given_name")), _text(claims.get("family_name"))]
     return _text(" ".join(name for name in names if name))
-
-
-def _impersonator(claims: Mapping[str, Any]) -> str | None:
-    """Who acts in this person's name (RFC 8693 `act`). Any `act` at all makes a token read-only."""
-    if claims.get("act") is None:
-        return None
-    act = claims["act"]
-    return (_text(act.get("sub")) if isinstance(act, Mapping) else None) or "unknown"
 
 
 def _text(value: Any, longest: int = 200) -> str | None:

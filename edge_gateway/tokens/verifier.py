@@ -11,7 +11,14 @@ from typing import Any
 
 import jwt
 
-from edge_gateway.tokens.issuers import Issuer, UnacceptableClaimsError, acting_user, check_together
+from edge_gateway.tokens.issuers import (
+    Actor,
+    Issuer,
+    UnacceptableClaimsError,
+    acting_user,
+    actor,
+    check_together,
+)
 from edge_gateway.tokens.jwks import Keys
 from servicekit.clock import Clock
 from servicekit.identity import ActingUser
@@ -36,6 +43,8 @@ class Principal:
     expires_at: float
     issued_at: float = 0.0
     """0 when the token does not say."""
+    actor: Actor | None = None
+    """Who acts in this person's name; None also when somebody does and the token does not say who."""
 
     @property
     def sid(self) -> str | None:
@@ -143,12 +152,14 @@ class TokenVerifier:
             raise TokenRejectedError("azp")
         try:
             user = acting_user(issuer, claims, self._all)
+            acting = actor(issuer, claims, self._all)
         except UnacceptableClaimsError as error:
             raise TokenRejectedError(str(error)) from None
         expires_at = _moment(claims["exp"])
         issued_at = _moment(claims.get("iat", 0))
         not_before = max(_moment(claims.get("nbf", 0)), issued_at)
-        return _Verified(Principal(user, expires_at, issued_at), not_before, issuer.issuer, generation)
+        principal = Principal(user, expires_at, issued_at, acting)
+        return _Verified(principal, not_before, issuer.issuer, generation)
 
 
 def _moment(value: object) -> float:

@@ -28,6 +28,8 @@ class TokenRequest(BaseModel):
     display_name: Label | None = None
     avatar_url: str | None = Field(default=None, pattern=r"^https://")
     email: Label | None = None
+    impersonator: str | None = Field(default=None, min_length=1, max_length=200, pattern=r"^[!-~]+$")
+    """The id of somebody who acts in this person's name."""
     expires_in: int = Field(default=HOUR_S, ge=-DAY_S, le=DAY_S)
     """Seconds; a negative number makes a token that is already over."""
 
@@ -54,5 +56,6 @@ def claims_for(wanted: TokenRequest, settings: IssuerSettings, *, now: int) -> d
         "name": wanted.display_name or (person.name if person else wanted.user_id),
         "picture": wanted.avatar_url,
         "email": wanted.email or (person.email if person else None),
+        "act": {"sub": wanted.impersonator} if wanted.impersonator else None,
     }
     return {name: value for name, value in claims.items() if value is not None}

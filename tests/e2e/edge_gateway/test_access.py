@@ -132,6 +132,30 @@ async def test_sockets_on_all_edges_close_within_a_second_of_the_answer(
     assert p99 <= LATEST_S
 
 
+async def test_sockets_in_anothers_name_close_when_who_acts_there_is_revoked_or_banned(
+    town: Town, system: System, marketplace: Marketplace
+) -> None:
+    for revoked in (True, False):
+        ada, support = await town.person(), await town.person()
+        acting = replace(ada, token=await town.token(ada.user_id, impersonator=support.user_id))
+        async with AsyncExitStack() as stack:
+            theirs, own = [
+                [await stack.enter_async_context(on(each, system, edge).live()) for edge in range(2)]
+                for each in (acting, ada)
+            ]
+            if revoked:
+                await marketplace.revoke(support.user_id)
+            else:
+                await marketplace.ban(support.user_id)
+            async with asyncio.timeout(LATEST_S):
+                codes = [await live.closed() for live in theirs]
+            assert codes == [4501 if revoked else 4502] * 2
+            for edge in range(2):
+                assert await status(on(acting, system, edge)) == (401 if revoked else 403)
+                assert await status(on(ada, system, edge)) == 200
+            assert not any(live.ended for live in own)
+
+
 async def test_whoever_signs_in_after_a_revocation_is_let_in_and_a_ban_ends_by_itself(
     town: Town, system: System, marketplace: Marketplace
 ) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 
 import orjson
+import pytest
 import pytest_asyncio
 import redis.asyncio as redis
 from aiohttp import ClientSession
@@ -151,6 +152,55 @@ async def test_a_ban_that_is_over_lets_in_and_nobody_has_to_do_anything(
     await enter(edge, ada, token=token)
 
 
+@pytest.mark.parametrize(
+    ("what", "code", "answer"),
+    [("tokens", 4501, 401), ("session", 4501, 401), ("its own session", 4501, 401), ("ban", 4502, 403)],
+)
+async def test_who_acts_for_somebody_is_refused_as_in_their_own_name(
+    town: Town, http: ClientSession, what: str, code: int, answer: int
+) -> None:
+    ada, support, edge = somebody(), somebody(), town.edge
+    theirs = edge.issuer.token(ada, sid="s1", act={"sub": support, "sid": "s2"})
+    others = [
+        edge.issuer.token(ada, sid="s1"),
+        edge.issuer.token(ada, sid="s1", act={"sub": somebody(), "sid": "s2"}),
+        edge.issuer.token(ada, sid="s1", act={"sub": "nobody", "act": {"sub": support, "sid": "s2"}}),
+    ]
+    socket, *kept = [await enter(edge, ada, token=token) for token in (theirs, *others)]
+    match what:
+        case "tokens":
+            town.log.revoke(support)
+        case "session":
+            town.log.revoke(support, "s2")
+        case "its own session":
+            town.log.revoke(support, "s1")
+        case _:
+            town.log.ban(support)
+    await town.tell(support)
+    assert await socket.close_code() == code
+    raw = await connect(edge, ada, token=theirs)
+    assert (raw.status, await raw.close_code()) == (101, code)
+    assert await status(http, edge, theirs) == answer
+    assert [await status(http, edge, token) for token in others] == [200] * 3
+    await town.publish(ada)
+    for each in kept:
+        assert (await each.json())["type"] == "message.created"
+
+
+async def test_who_acts_on_a_socket_is_whom_its_latest_token_names(town: Town) -> None:
+    ada, support, edge = somebody(), somebody(), town.edge
+    own, acting = edge.issuer.token(ada), edge.issuer.token(ada, act={"sub": support})
+    sockets = [await enter(edge, ada, token=token) for token in (own, acting)]
+    for socket, token in zip(sockets, (acting, own), strict=True):
+        await say(socket, type="auth.refresh", id="a", token=token)
+        assert (await socket.json())["type"] == "ack"
+    town.log.ban(support)
+    await town.tell(support)
+    assert await sockets[0].close_code() == 4502
+    await town.publish(ada)
+    assert (await sockets[1].json())["type"] == "message.created"
+
+
 async def test_the_door_tells_by_codes_who_is_not_let_in(town: Town) -> None:
     ada, bob, edge = somebody(), somebody(), town.edge
     town.log.revoke(ada)
@@ -222,9 +272,12 @@ async def test_what_redis_does_not_say_is_found_by_asking(keys: Keys, redis_url:
     log = AccessLog()
     async with log.run_edge(keys, redis_url, issuer, access_poll_ms=200) as edge:
         await ready(edge)
-        ada = somebody()
+        ada, support = somebody(), somebody()
         raw = await enter(edge, ada)
+        acting = await enter(edge, ada, token=issuer.token(ada, act={"sub": support}))
         began = time.monotonic()
+        log.ban(support)
+        assert await acting.close_code() == 4502
         log.ban(ada)
         assert await raw.close_code() == 4502
         assert time.monotonic() - began < 30

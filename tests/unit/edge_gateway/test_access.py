@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from edge_gateway.tokens.access import Access, AccessUnknownError, Standing, Table
+from edge_gateway.tokens.issuers import Actor
 from edge_gateway.tokens.verifier import Principal
 from servicekit.identity import ActingUser
 
@@ -80,6 +83,35 @@ def test_a_token_that_is_over_does_not_tell_that_its_owner_is_banned() -> None:
     table.end_tokens("ada", int(NOW))
     assert table.standing(principal(issued_at=NOW), NOW) is Standing.REVOKED
     assert table.standing(principal(issued_at=NOW + 1), NOW) is Standing.BANNED
+
+
+@pytest.mark.parametrize("sid", ["theirs", "its own"])
+def test_whoever_acts_for_somebody_is_let_in_where_both_are(sid: str) -> None:
+    acting = replace(principal(sid="its own"), actor=Actor("support", "theirs"))
+    mute = replace(acting, actor=Actor("support", None))
+    table = Table()
+    assert table.standing(acting, NOW) is Standing.LET_IN
+    table.ban("support", NOW + 10)
+    assert table.standing(acting, NOW + 9) is Standing.BANNED
+    assert table.standing(acting, NOW + 10) is Standing.LET_IN
+    assert table.standing(principal(), NOW) is Standing.LET_IN
+    table.ban("ada", None)
+    assert table.standing(acting, NOW + 10) is Standing.BANNED
+    table.end_session("support", sid)
+    assert table.standing(acting, NOW) is Standing.REVOKED
+    assert table.standing(mute, NOW) is (Standing.REVOKED if sid == "its own" else Standing.BANNED)
+    table.lift_ban("ada")
+    table.lift_ban("support")
+    assert table.standing(acting, NOW) is Standing.REVOKED
+    assert table.standing(principal(sid=sid), NOW) is Standing.LET_IN
+
+
+def test_tokens_of_who_acts_for_somebody_are_over_as_their_own_are() -> None:
+    table = Table()
+    table.end_tokens("support", int(NOW))
+    for issued_at, standing in ((NOW, Standing.REVOKED), (NOW + 1, Standing.LET_IN)):
+        acting = replace(principal(issued_at=issued_at), actor=Actor("support", None))
+        assert table.standing(acting, NOW) is standing
 
 
 def test_before_anything_is_known_nobody_is_let_in() -> None:

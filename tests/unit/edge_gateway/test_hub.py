@@ -17,6 +17,7 @@ from edge_gateway.sockets.session import Session
 from edge_gateway.sockets.wheel import Wheel
 from edge_gateway.tokens.access import Access, Table
 from edge_gateway.tokens.guard import Guard
+from edge_gateway.tokens.issuers import Actor
 from edge_gateway.tokens.verifier import Principal, TokenVerifier
 from servicekit.clock import SystemClock
 from servicekit.identity import ActingUser
@@ -51,13 +52,12 @@ class House:
         self.hub = Hub(nothing_waits, guard, Metrics(), SystemClock(), max_ephemeral=1024)
         self.hub.use(self.channels)
 
-    def session(self, user_id: str = "ada", sid: str = "s1") -> Session:
+    def session(self, user_id: str = "ada", sid: str = "s1", *, actor: str | None = None) -> Session:
         async def handle(_session: Session, _payload: bytes) -> None:
             raise AssertionError("nobody says anything")
 
-        user = ActingUser(user_id, "recruiter", session_id=sid)
         return Session(
-            Principal(user, expires_at=NOW + 600, issued_at=NOW),
+            self.principal(user_id, sid, actor),
             clock=SystemClock(),
             hydration=cast("Hydration", None),
             max_held=10,
@@ -68,6 +68,10 @@ class House:
             on_sign=lambda _session: None,
             alarms=Wheel(60),
         )
+
+    def principal(self, user_id: str, sid: str, actor: str | None) -> Principal:
+        user = ActingUser(user_id, "recruiter", session_id=sid, impersonator=actor)
+        return Principal(user, NOW + 600, NOW, None if actor is None else Actor(actor, None))
 
 
 async def test_what_changed_between_the_look_at_the_token_and_the_hub_ends_the_session() -> None:
@@ -104,3 +108,48 @@ async def test_only_sessions_that_are_not_let_in_any_more_are_ended(whom: list[s
     house.table.end_session("ada", "lost")
     house.hub.look_over(whom)
     assert [each.ended_with for each in (lost, kept, other)] == [Close.SESSION_REVOKED, None, None]
+
+
+@pytest.mark.parametrize("whom", [["support"], None])
+async def test_sessions_are_of_those_too_who_act_in_them(whom: list[str] | None) -> None:
+    house = House()
+    house.channels.confirmed.set_result(None)
+    acting = [house.session(each, actor="support") for each in ("ada", "bob")]
+    gone, colleague = house.session("cy", actor="support"), house.session("ada", actor="colleague")
+    own, support = house.session("ada"), house.session("support")
+    for each in (*acting, gone, colleague, own, support):
+        await house.hub.join(each)
+    house.hub.leave(gone)
+    house.hub.leave(gone)
+    house.table.ban("support", None)
+    house.hub.look_over(["nobody"])
+    assert acting[0].ended_with is None
+    house.hub.look_over(whom)
+    assert [each.ended_with for each in (*acting, support)] == [Close.BANNED] * 3
+    assert [each.ended_with for each in (gone, colleague, own)] == [None] * 3
+
+
+async def test_a_ban_of_who_acts_while_the_channel_is_being_confirmed_ends_the_session() -> None:
+    house = House()
+    session = house.session(actor="support")
+    joining = asyncio.create_task(house.hub.join(session))
+    await asyncio.sleep(0)
+    house.table.ban("support", None)
+    house.hub.look_over(["support"])
+    assert session.ended_with is Close.BANNED
+    house.channels.confirmed.set_result(None)
+    await joining
+
+
+async def test_a_refreshed_session_is_of_who_acts_in_its_latest_token() -> None:
+    house = House()
+    house.channels.confirmed.set_result(None)
+    to, fro, late = house.session(), house.session(actor="support"), house.session()
+    for each in (to, fro, late):
+        await house.hub.join(each)
+    late.on_closing()
+    for each, actor in ((to, "support"), (fro, None), (late, "support")):
+        house.hub.renew(each, house.principal("ada", "s1", actor))
+    house.table.ban("support", None)
+    house.hub.look_over(["support"])
+    assert [each.ended_with for each in (to, fro, late)] == [Close.BANNED, None, None]

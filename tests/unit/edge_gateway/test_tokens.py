@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
 from edge_gateway.tokens import jwks
+from edge_gateway.tokens.issuers import Actor
 from edge_gateway.tokens.issuers import Issuer as Known
 from edge_gateway.tokens.jwks import KeysUnavailableError, RemoteKeys
 from edge_gateway.tokens.verifier import Principal, TokenRejectedError, TokenVerifier
@@ -105,6 +106,37 @@ async def test_es256_works_too(issuer: Issuer, door: Door) -> None:
 async def test_an_impersonation_token_is_read_only(issuer: Issuer, door: Door) -> None:
     for act in ({"sub": "admin_1"}, {"iss": "x"}, "odd", {}):
         assert (await door.verify(issuer.token(act=act))).read_only
+
+
+async def test_an_actors_id_is_made_as_their_own_tokens_make_it(http: aiohttp.ClientSession) -> None:
+    async with run_issuer() as first, run_issuer() as second:
+        known = [
+            Known(issuer=first.url, audiences=(AUDIENCE,), claims={"session_id": ("session.id",)}),
+            Known(issuer=second.url, audiences=(AUDIENCE,), user_id_prefix="b:"),
+        ]
+        keys = {each.issuer: RemoteKeys(each.keys_url, http) for each in known}
+        verifier = TokenVerifier(known, keys, clock=FixedClock())
+
+        async def actor(issuer: Issuer, act: object) -> Actor | None:
+            principal = await verifier.verify(issuer.token(act=act))
+            told = "unknown" if principal.actor is None else principal.actor.user_id
+            assert principal.user.impersonator == told
+            return principal.actor
+
+        for issuer, prefix in ((first, ""), (second, "b:")):
+            own = await verifier.verify(issuer.token("support"))
+            assert (own.user.user_id, own.actor) == (f"{prefix}support", None)
+            for iss in (None, "https://dashboard.example", 7, issuer.url):
+                acting = await actor(issuer, {"sub": "support", "iss": iss})
+                assert acting == Actor(f"{prefix}support", None)
+        assert await actor(first, {"sub": "1", "iss": second.url, "sid": "s"}) == Actor("b:1", "s")
+        assert await actor(second, {"sub": "1", "iss": first.url, "session": {"id": "s"}}) == Actor("1", "s")
+        # Who acted before that one is no actor any more.
+        assert await actor(first, {"sub": "1", "act": {"sub": "2"}}) == Actor("1", None)
+        for nobody in ({}, {"sub": ""}, {"sub": 7}, {"iss": first.url}, "support", 7, False):
+            assert await actor(second, nobody) is None
+        with pytest.raises(TokenRejectedError):
+            await actor(first, {"sub": "b:1"})
 
 
 def _with_own_jwk(issuer: Issuer) -> str:

@@ -69,6 +69,7 @@ async def test_a_token_carries_who_somebody_is_and_verifies_by_the_published_key
             "displayName": "Ada Lovelace",
             "avatarUrl": "https://pictures.example/ada.png",
             "email": "ada@people.example",
+            "impersonator": "support",
         },
     )
     assert status == 200
@@ -89,6 +90,7 @@ async def test_a_token_carries_who_somebody_is_and_verifies_by_the_published_key
         "name": "Ada Lovelace",
         "picture": "https://pictures.example/ada.png",
         "email": "ada@people.example",
+        "act": {"sub": "support"},
     }
 
 

@@ -121,7 +121,8 @@ class PresenceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeSessions(self, request, context):
-        """Ends a person's sessions: tokens issued until now, or one session of theirs. Their sockets close. Repeatable.
+        """Ends a person's sessions: tokens issued until now, or one session of theirs. Their sockets close, also those
+        in which they act in another's name. Repeatable.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

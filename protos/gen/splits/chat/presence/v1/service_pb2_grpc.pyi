@@ -53,7 +53,9 @@ class PresenceServiceStub:
     NOT_FOUND when the acting user is not in it; silent, and answered alike, when nobody may see it.
     """
     RevokeSessions: _grpc.UnaryUnaryMultiCallable[_service_pb2.RevokeSessionsRequest, _service_pb2.RevokeSessionsResponse]
-    """Ends a person's sessions: tokens issued until now, or one session of theirs. Their sockets close. Repeatable."""
+    """Ends a person's sessions: tokens issued until now, or one session of theirs. Their sockets close, also those
+    in which they act in another's name. Repeatable.
+    """
     BanUser: _grpc.UnaryUnaryMultiCallable[_service_pb2.BanUserRequest, _service_pb2.BanUserResponse]
     """Bans a person, or changes until when: their sockets close and nothing of theirs is served. Repeatable."""
     LiftBan: _grpc.UnaryUnaryMultiCallable[_service_pb2.LiftBanRequest, _service_pb2.LiftBanResponse]
@@ -86,7 +88,9 @@ class PresenceServiceAsyncStub(PresenceServiceStub):
     NOT_FOUND when the acting user is not in it; silent, and answered alike, when nobody may see it.
     """
     RevokeSessions: _aio.UnaryUnaryMultiCallable[_service_pb2.RevokeSessionsRequest, _service_pb2.RevokeSessionsResponse]  # type: ignore[assignment]
-    """Ends a person's sessions: tokens issued until now, or one session of theirs. Their sockets close. Repeatable."""
+    """Ends a person's sessions: tokens issued until now, or one session of theirs. Their sockets close, also those
+    in which they act in another's name. Repeatable.
+    """
     BanUser: _aio.UnaryUnaryMultiCallable[_service_pb2.BanUserRequest, _service_pb2.BanUserResponse]  # type: ignore[assignment]
     """Bans a person, or changes until when: their sockets close and nothing of theirs is served. Repeatable."""
     LiftBan: _aio.UnaryUnaryMultiCallable[_service_pb2.LiftBanRequest, _service_pb2.LiftBanResponse]  # type: ignore[assignment]
@@ -146,7 +150,9 @@ class PresenceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _service_pb2.RevokeSessionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_service_pb2.RevokeSessionsResponse, _abc.Awaitable[_service_pb2.RevokeSessionsResponse]]:
-        """Ends a person's sessions: tokens issued until now, or one session of theirs. Their sockets close. Repeatable."""
+        """Ends a person's sessions: tokens issued until now, or one session of theirs. Their sockets close, also those
+        in which they act in another's name. Repeatable.
+        """
 
     @_abc_1.abstractmethod
     def BanUser(
