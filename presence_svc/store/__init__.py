@@ -7,6 +7,7 @@ from presence_svc.store.access import (
     list_access_changes,
     lock_access,
     put_access_change,
+    renew_access_change,
 )
 from presence_svc.store.last_seen import get_last_seen, moment, save_last_seen
 from presence_svc.store.states import ABSENT, States, Write, decode, encode
@@ -25,5 +26,6 @@ __all__ = [
     "lock_access",
     "moment",
     "put_access_change",
+    "renew_access_change",
     "save_last_seen",
 ]

@@ -32,7 +32,10 @@ async def lock_access(conn: Executor) -> None:
 
 
 async def get_access_change(conn: Executor, user_id: str, like: AccessChange) -> AccessChange | None:
-    """What holds of somebody of the kind of `like` (the very session, when it is about one)."""
+    """What holds of somebody of the kind of `like` (the very session, when it is about one).
+
+    It is not forgotten before the end of this transaction.
+    """
     row = await q.get_access_change.fetchrow(conn, user_id, *_place(like))
     return None if row is None else _change(row)
 
@@ -43,6 +46,14 @@ async def put_access_change(conn: Executor, user_id: str, change: AccessChange, 
     lifted = isinstance(change, NotBanned)
     version = await q.put_access_change.fetchval(conn, user_id, *_place(change), until, lifted, now)
     return int(version)
+
+
+async def renew_access_change(conn: Executor, user_id: str, like: AccessChange, now: datetime) -> None:
+    """It was said again, and is kept from now on as long as if it were new.
+
+    At the version that it has: nobody has to read it again.
+    """
+    await q.renew_access_change.execute(conn, user_id, *_place(like), now)
 
 
 async def list_access_changes(conn: Executor, after: int, limit: int) -> AccessPage:

@@ -3,7 +3,13 @@
 SELECT version FROM access_version FOR UPDATE
 
 -- name: get_access_change
-SELECT about, sid, until, lifted FROM access_changes WHERE user_id = $1 AND about = $2 AND sid = $3
+-- Locked: who says it again must not meet a row that is being forgotten. It waits, and then there is none.
+SELECT about, sid, until, lifted FROM access_changes WHERE user_id = $1 AND about = $2 AND sid = $3 FOR UPDATE
+
+-- name: renew_access_change
+-- The clock of another replica may be behind.
+UPDATE access_changes SET changed_at = greatest(changed_at, $4::timestamptz)
+WHERE user_id = $1 AND about = $2 AND sid = $3
 
 -- name: put_access_change
 WITH next AS (UPDATE access_version SET version = version + 1 RETURNING version)
@@ -22,9 +28,10 @@ LEFT JOIN LATERAL (SELECT * FROM access_changes WHERE version > $1 ORDER BY vers
 ORDER BY c.version
 
 -- name: forget_access_changes
--- Not what was said again meanwhile: that has another version.
+-- Not what was said again meanwhile: that has another version, or at least is not as old any more, which the row
+-- itself is asked once nobody else holds it.
 DELETE FROM access_changes
-WHERE version IN (
+WHERE changed_at < $1 AND version IN (
     SELECT version
     FROM access_changes
     WHERE changed_at < $1 AND (about <> 'ban' OR lifted OR until < $1)

@@ -24,6 +24,7 @@ from servicekit.control import CHANNEL, Kind, News, decode
 from servicekit.errors import ChatError, Reason
 from tests.support.backing import MakeDatabase
 from tests.support.presence_svc import PresenceService, run_presence_service
+from tests.support.waiting import eventually
 
 NOWHERE = "127.0.0.1:1"
 WRITERS, CHANGES_EACH = 20, 10
@@ -217,6 +218,77 @@ async def test_what_holds_nobody_back_any_more_is_forgotten_and_a_ban_that_stand
     kept = {row["sid"] if row["user_id"] == bob else kinds[row["user_id"]][0] for row in rows}
     assert kept == {"stands", "stands for a while", "over not long ago", "lifted not long ago", "fresh"}
     assert (await page(service, newest)).version == newest
+
+
+async def age(service: PresenceService, user_id: str) -> None:
+    """What was said of them was said longer ago than it is kept."""
+    long_ago = datetime.now(UTC) - service.app.deps.access_keep - timedelta(days=1)
+    await service.pool.execute(
+        "UPDATE access_changes SET changed_at = $2 WHERE user_id = $1", user_id, long_ago
+    )
+
+
+async def waits_for_a_lock(service: PresenceService) -> bool:
+    found = await service.pool.fetchval(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock')"
+    )
+    return bool(found)
+
+
+async def test_what_is_said_again_is_kept_as_long_as_if_it_were_said_for_the_first_time(
+    service: PresenceService,
+) -> None:
+    ada, before = somebody(), await version(service)
+    until = Timestamp(seconds=1_000_000_000)
+    calls = [
+        partial(revoke, service, ada),
+        partial(revoke, service, ada, "s1"),
+        partial(ban, service, ada, until),
+    ]
+    for call in calls:
+        await call()
+    await age(service, ada)
+    for call in calls:
+        await call()
+    assert await forget_access_changes(service.app.deps) == 0
+    assert sorted(await said_of(service, ada, before)) == ["ban", "sid", "tokens_until"]
+    await age(service, ada)
+    assert await forget_access_changes(service.app.deps) == 3
+
+
+async def test_what_is_said_again_while_it_is_being_forgotten_holds(service: PresenceService) -> None:
+    ada, before = somebody(), await version(service)
+    await revoke(service, ada, "s1")
+    await age(service, ada)
+    async with service.pool.acquire() as conn, conn.transaction():
+        now = service.app.deps.clock.now()
+        assert await store.forget_access_changes(conn, now - service.app.deps.access_keep, 10) == 1
+        saying = asyncio.create_task(revoke(service, ada, "s1"))
+
+        async def met() -> bool:
+            return saying.done() or await waits_for_a_lock(service)
+
+        await eventually(met)
+    await saying
+    assert await said_of(service, ada, before) == ["sid"]
+
+
+async def test_what_was_said_again_is_not_forgotten_by_who_looked_before(service: PresenceService) -> None:
+    ada, before = somebody(), await version(service)
+    await revoke(service, ada, "s1")
+    await age(service, ada)
+    async with service.pool.acquire() as conn, conn.transaction():
+        await store.lock_access(conn)
+        await store.renew_access_change(conn, ada, SessionOver("s1"), service.app.deps.clock.now())
+        forgetting = asyncio.create_task(forget_access_changes(service.app.deps))
+
+        async def met() -> bool:
+            return forgetting.done() or await waits_for_a_lock(service)
+
+        await eventually(met)
+    assert await forgetting == 0
+    assert await said_of(service, ada, before) == ["sid"]
 
 
 @pytest.mark.parametrize(
