@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from multidict import MultiMapping
+
 from edge_gateway import problems
 from edge_gateway.bodies import MAX_INTEGER
 
@@ -12,6 +14,7 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 100
 MAX_USER_ID = 200
 MAX_USER_IDS = 100
+_USER_ID_FORMAT = f"must be 1 to {MAX_USER_ID} printable characters"
 
 ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 MAX_KEY = 255
@@ -38,25 +41,38 @@ def idempotency_key(headers: Mapping[str, str]) -> str:
 
 def user_id(value: str) -> str:
     """A user id as it may stand in a path."""
-    if not 1 <= len(value) <= MAX_USER_ID or not value.isprintable():
-        raise problems.invalid("/userId", "format", f"must be 1 to {MAX_USER_ID} printable characters")
+    if not _can_be_a_user(value):
+        raise problems.invalid("/userId", "format", _USER_ID_FORMAT)
     return value
 
 
-def user_ids(query: Mapping[str, str]) -> list[str]:
-    """`userIds`: 1 to 100 user ids parted by commas; each once, in their order."""
-    asked = list(dict.fromkeys(query.get("userIds", "").split(",")))
-    if asked == [""]:
-        raise problems.invalid("/userIds", "required", "is required")
+def user_ids(query: MultiMapping[str]) -> list[str]:
+    """`userIds`, ids parted by commas, then `userId`, one as it is: 1 to 100 user ids, each once.
+
+    An issuer's ids may hold commas (names of a directory do), and many clients encode those that part ids,
+    too: only a parameter of its own tells the two apart.
+    """
+    parted = [each for value in query.getall("userIds", ()) for each in value.split(",")]
+    whole = query.getall("userId", ())
+    if not whole and not any(parted):
+        raise problems.invalid("/userIds", "required", "is required, or userId")
+    asked = list(dict.fromkeys([*parted, *whole]))
     if len(asked) > MAX_USER_IDS:
-        raise problems.invalid("/userIds", "length", f"must have at most {MAX_USER_IDS} elements")
-    if not all(1 <= len(each) <= MAX_USER_ID and each.isprintable() for each in asked):
+        name = "userIds" if parted else "userId"
+        raise problems.invalid(f"/{name}", "length", f"must be at most {MAX_USER_IDS} ids in all")
+    if not all(map(_can_be_a_user, parted)):
         raise problems.invalid(
             "/userIds",
             "format",
             f"must hold ids of 1 to {MAX_USER_ID} printable characters, parted by commas",
         )
+    if not all(map(_can_be_a_user, whole)):
+        raise problems.invalid("/userId", "format", _USER_ID_FORMAT)
     return asked
+
+
+def _can_be_a_user(text: str) -> bool:
+    return 1 <= len(text) <= MAX_USER_ID and text.isprintable()
 
 
 def limit(query: Mapping[str, str]) -> int:

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any, cast
 
 from aiohttp import web
+from multidict import MultiMapping
 
 from edge_gateway import bodies
 from edge_gateway.bodies import Fields
@@ -51,7 +52,7 @@ class Call:
 
     principal: Principal
     path: Mapping[str, str]
-    query: Mapping[str, str]
+    query: MultiMapping[str]
     body: dict[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from urllib.parse import quote
 
 import pytest_asyncio
 
@@ -253,6 +255,23 @@ async def test_a_conversation_of_others_is_not_there(town: Town, second: str) ->
             assert problem is not None
             assert problem["code"] == "not_found"
         assert await theirs.ask("conversation.close", where) is None
+
+
+async def test_somebody_whose_id_holds_commas_is_asked_for_like_anybody(town: Town) -> None:
+    ada, user_id = await town.person(), f"uid=bob,ou={uuid.uuid4().hex},o=people"
+    bob = replace(ada, user_id=user_id, token=await town.token(user_id, "candidate"))
+    await bob.get("/me")
+    where = (await ada.start(bob)).body["conversation"]["id"]
+    assert (await bob.post("accept", where)).status == 200
+    asked = quote(user_id, safe="")
+    for query in (f"?userId={asked}&userIds={ada.user_id}", f"?userIds={ada.user_id}&userId={user_id}"):
+        items = (await ada.get("/presence", query=query))["items"]
+        assert [item["userId"] for item in items] == [ada.user_id, user_id]
+    # By `userIds` these are three people whom nobody knows, encoded or not.
+    for query in (f"?userIds={user_id}", f"?userIds={asked}"):
+        assert (await ada.get("/presence", query=query))["items"] == []
+    async with viewing(ada, town.edge_url, where) as hers, bob.live():
+        await hers.sees(bob, "online")
 
 
 async def test_presence_is_asked_of_some_people_at_most(town: Town) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from edge_gateway import params
 from edge_gateway.problems import ProblemError
@@ -64,24 +65,46 @@ def test_a_user_id_in_a_path_is_printable_and_not_too_long() -> None:
         assert wrong(params.user_id, text) == ("validation_failed", "/userId")
 
 
+HUNDRED = ",".join(map(str, range(100)))
+
+
+def asked(query: str) -> list[str]:
+    """Of a query string as it comes."""
+    return params.user_ids(URL.build(query_string=query, encoded=True).query)
+
+
 def test_user_ids_are_parted_by_commas_each_once() -> None:
-    assert params.user_ids({"userIds": "b,a|1,b"}) == ["b", "a|1"]
-    assert len(params.user_ids({"userIds": ",".join(map(str, range(100)))})) == 100
+    assert asked("userIds=b,a|1,b") == asked("userIds=b%2Ca%7C1") == ["b", "a|1"]
+    assert asked("userIds=b,a&userIds=b,c") == ["b", "a", "c"]
+    assert len(asked(f"userIds={HUNDRED}")) == 100
+
+
+def test_a_user_id_that_holds_a_comma_is_asked_for_by_itself() -> None:
+    assert asked("userId=uid%3Dada%2Cou%3Dpeople&userId=b") == ["uid=ada,ou=people", "b"]
+    assert asked("userId=a,b&userIds=c,b,c&userId=b") == ["c", "b", "a,b"]
+    assert len(asked("&".join(f"userId={number}" for number in range(100)))) == 100
 
 
 @pytest.mark.parametrize(
-    ("given", "code"),
+    ("query", "pointer", "code"),
     [
-        ("", "required"),
-        (",", "required"),
-        ("a,", "format"),
-        ("a\0", "format"),
-        ("x" * 201, "format"),
-        (",".join(map(str, range(101))), "length"),
+        ("", "/userIds", "required"),
+        ("userIds=", "/userIds", "required"),
+        ("userIds=,", "/userIds", "required"),
+        ("userIds=a,", "/userIds", "format"),
+        ("userIds=a%00", "/userIds", "format"),
+        (f"userIds={'x' * 201}", "/userIds", "format"),
+        ("userIds=&userId=a", "/userIds", "format"),
+        ("userId=", "/userId", "format"),
+        ("userIds=a&userId=a%00", "/userId", "format"),
+        (f"userId={'x' * 201}", "/userId", "format"),
+        (f"userIds={HUNDRED},more", "/userIds", "length"),
+        (f"userIds={HUNDRED}&userId=more", "/userIds", "length"),
+        ("&".join(f"userId={number}" for number in range(101)), "/userId", "length"),
     ],
 )
-def test_user_ids_that_are_none_are_refused(given: str, code: str) -> None:
+def test_user_ids_that_are_none_are_refused(query: str, pointer: str, code: str) -> None:
     with pytest.raises(ProblemError) as refused:
-        params.user_ids({"userIds": given})
+        asked(query)
     [violation] = refused.value.problem.violations
-    assert (violation.pointer, violation.code) == ("/userIds", code)
+    assert (violation.pointer, violation.code) == (pointer, code)
