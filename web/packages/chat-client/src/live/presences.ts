@@ -164,10 +164,10 @@ export class Presences {
   }
 
   async #read(people: readonly Person[], now: number): Promise<void> {
-    const query = people.map((each) => encodeURIComponent(each.userId)).join();
+    const query = queryOf(people.map((each) => each.userId));
     let items: Presence[];
     try {
-      ({ items } = await this.api.exchange<{ items: Presence[] }>('GET', `/presence?userIds=${query}`));
+      ({ items } = await this.api.exchange<{ items: Presence[] }>('GET', `/presence?${query}`));
     } catch (error) {
       // It lapses, unless it can be read before that.
       if (error instanceof ChatProblem || error instanceof UnauthorizedError) return;
@@ -199,3 +199,13 @@ export class Presences {
 }
 
 const unknown = (userId: string): Presence => ({ userId, status: 'offline', lastSeenAt: null });
+
+/** Those whose ids can be parted by commas together, the others each by themself. */
+function queryOf(userIds: readonly string[]): string {
+  const parted = userIds.filter((each) => !each.includes(','));
+  const whole = userIds.filter((each) => each.includes(','));
+  return [
+    ...(parted.length > 0 ? [`userIds=${parted.map(encodeURIComponent).join()}`] : []),
+    ...whole.map((each) => `userId=${encodeURIComponent(each)}`),
+  ].join('&');
+}

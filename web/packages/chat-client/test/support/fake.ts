@@ -206,7 +206,10 @@ export class FakeChat extends FakeLive {
       const nextCursor = from + limit < all.length ? String(from + limit) : null;
       return { items: all.slice(from, from + limit), nextCursor };
     }
-    if (head === 'presence') return this.presence(userId, (query.get('userIds') ?? '').split(','));
+    if (head === 'presence') {
+      const parted = query.getAll('userIds').flatMap((each) => each.split(','));
+      return this.presence(userId, [...parted, ...query.getAll('userId')]);
+    }
     if (head === 'blocks') return this.block(userId, id, method === 'PUT');
     if (head !== 'conversations') throw new Refused(404, 'not_found');
     if (id === '' && method === 'POST') {

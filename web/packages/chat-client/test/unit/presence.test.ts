@@ -46,6 +46,20 @@ test('who is watched is asked for together, and shown; who is nobody to one is o
   expect(ada.presence('bob')).toBe(ada.presence('bob'));
 });
 
+test('who has an id with commas in it is asked for by a parameter of their own', async () => {
+  const { server, ada } = await knowing();
+  const both = ['uid=cy,ou=people', 'cn=dan,ou=people'];
+  for (const each of both) {
+    server.start(each, 'ada', 'hi');
+    server.setPresence(each, 'online');
+  }
+  for (const each of ['bob', ...both]) watch(ada, each);
+  await pass(60);
+  const alone = both.map((each) => `userId=${encodeURIComponent(each)}`).join('&');
+  expect(asked(server)).toEqual([`/v1/presence?userIds=bob&${alone}`]);
+  expect(both.map((each) => statusOf(ada, each))).toEqual(['online', 'online']);
+});
+
 test('where each change is told it holds for as long as the connection does, without being asked for', async () => {
   const { server, id, ada } = await knowing();
   server.setPresence('bob', 'online');
