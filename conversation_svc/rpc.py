@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from conversation_svc.actions.delete_block import delete_block
 from conversation_svc.actions.deps import Deps, Viewed
 from conversation_svc.actions.get_companies import Viewing, get_companies
 from conversation_svc.actions.get_conversations import get_conversations
-from conversation_svc.actions.get_presence_rights import get_presence_rights
+from conversation_svc.actions.get_presence_rights import Question, get_presence_rights
 from conversation_svc.actions.get_settings import get_settings
 from conversation_svc.actions.list_blocks import list_blocks
 from conversation_svc.actions.put_block import put_block
@@ -29,7 +30,7 @@ from conversation_svc.actions.update_settings import update_settings
 from conversation_svc.actions.upsert_profiles import upsert_profiles
 from conversation_svc.actions.withdraw_request import withdraw_request
 from conversation_svc.callers import profile_of, writer
-from conversation_svc.domain import Profile, Refusal
+from conversation_svc.domain import PresenceRight, Profile, Refusal
 from conversation_svc.messages import MOST_GATES
 from conversation_svc.wire import (
     company_to_proto,
@@ -226,10 +227,16 @@ class ConversationServicer(service_pb2_grpc.ConversationServiceServicer):
         self, request: rpc.GetPresenceRightsRequest, context: Context
     ) -> rpc.GetPresenceRightsResponse:
         refuse_nul(request)
-        rights = await get_presence_rights(self._deps, request.viewer_id, request.user_ids)
-        return rpc.GetPresenceRightsResponse(
-            rights=[rpc.PresenceRight(user_id=each.user_id, visible=each.visible) for each in rights]
-        )
+        [rights] = await get_presence_rights(self._deps, [Question(request.viewer_id, request.user_ids)])
+        return _rights_to_proto(rights)
+
+    async def GetManyPresenceRights(
+        self, request: rpc.GetManyPresenceRightsRequest, context: Context
+    ) -> rpc.GetManyPresenceRightsResponse:
+        refuse_nul(request)
+        questions = [Question(each.viewer_id, each.user_ids) for each in request.questions]
+        answers = await get_presence_rights(self._deps, questions)
+        return rpc.GetManyPresenceRightsResponse(answers=map(_rights_to_proto, answers))
 
     async def RepushGates(self, request: rpc.RepushGatesRequest, context: Context) -> rpc.RepushGatesResponse:
         after = UUID(request.after_conversation_id) if request.after_conversation_id else None
@@ -252,3 +259,9 @@ def _profile_or_none(user: ActingUser) -> Profile | None:
         return profile_of(user)
     except ChatError:
         return None  # one person's role is no reason to fail the others
+
+
+def _rights_to_proto(rights: Sequence[PresenceRight]) -> rpc.GetPresenceRightsResponse:
+    return rpc.GetPresenceRightsResponse(
+        rights=[rpc.PresenceRight(user_id=each.user_id, visible=each.visible) for each in rights]
+    )

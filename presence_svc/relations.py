@@ -49,13 +49,22 @@ class Relations:
         )
         return [_company(each) for each in response.companies]
 
-    async def get_presence_rights(self, viewer_id: str, user_ids: Sequence[str]) -> dict[str, bool]:
-        """Of at most 100 people those whom the viewer may ask about: whether they may see them."""
-        request = rpc.GetPresenceRightsRequest(viewer_id=viewer_id, user_ids=user_ids)
-        response = await self._client.call(
-            self._client.stub.GetPresenceRights, request, timeout=self._timeout, idempotent=True
+    async def get_presence_rights(
+        self, questions: Sequence[tuple[str, Sequence[str]]]
+    ) -> list[dict[str, bool]]:
+        """For at most 64 viewers and at most 100 people of each, in their order: those of the people whom the
+        viewer may ask about, and whether they may see them.
+        """
+        request = rpc.GetManyPresenceRightsRequest(
+            questions=[
+                rpc.GetPresenceRightsRequest(viewer_id=viewer_id, user_ids=user_ids)
+                for viewer_id, user_ids in questions
+            ]
         )
-        return {right.user_id: right.visible for right in response.rights}
+        response = await self._client.call(
+            self._client.stub.GetManyPresenceRights, request, timeout=self._timeout, idempotent=True
+        )
+        return [{right.user_id: right.visible for right in answer.rights} for answer in response.answers]
 
     async def close(self) -> None:
         """Closes the channel."""

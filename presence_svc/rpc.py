@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from splits.chat.presence.v1 import service_pb2 as rpc
 from splits.chat.presence.v1 import service_pb2_grpc
 
 from presence_svc.actions.deps import Deps
-from presence_svc.actions.get_presence import Presence, get_presence
+from presence_svc.actions.get_presence import Presence, Question, get_presence
 from presence_svc.actions.list_access_changes import list_access_changes
 from presence_svc.actions.record_access_change import record_access_change
 from presence_svc.actions.report_connections import report_connections
@@ -54,8 +55,21 @@ class PresenceServicer(service_pb2_grpc.PresenceServiceServicer):
         return rpc.ReportConnectionsResponse()
 
     async def GetPresence(self, request: rpc.GetPresenceRequest, context: Context) -> rpc.GetPresenceResponse:
-        people = await get_presence(self._deps, acting_user().user_id, request.user_ids)
-        return rpc.GetPresenceResponse(people=[_presence_to_proto(each) for each in people])
+        [people] = await get_presence(self._deps, [Question(acting_user().user_id, request.user_ids)])
+        return _people_to_proto(people)
+
+    async def GetPresences(
+        self, request: rpc.GetPresencesRequest, context: Context
+    ) -> rpc.GetPresencesResponse:
+        viewers = self._trust.verify_assertion_together(request.acting_users, current_caller())
+        if len(viewers) != len(request.questions):
+            raise ChatError(Reason.VALIDATION_FAILED, "There must be one viewer for each question.")
+        questions = [
+            Question(viewer.user_id, each.user_ids)
+            for viewer, each in zip(viewers, request.questions, strict=True)
+        ]
+        answers = await get_presence(self._deps, questions)
+        return rpc.GetPresencesResponse(answers=[_people_to_proto(each) for each in answers])
 
     async def WatchConversations(
         self, request: rpc.WatchConversationsRequest, context: Context
@@ -103,6 +117,10 @@ class PresenceServicer(service_pb2_grpc.PresenceServiceServicer):
             version=page.version,
             has_more=page.has_more,
         )
+
+
+def _people_to_proto(people: Sequence[Presence]) -> rpc.GetPresenceResponse:
+    return rpc.GetPresenceResponse(people=[_presence_to_proto(each) for each in people])
 
 
 def _presence_to_proto(presence: Presence) -> rpc.Presence:

@@ -29,6 +29,9 @@ class PresenceSettings(ServiceSettings):
     presence_tell_seconds: float = Field(default=45.0, gt=0)
     """How often it is told again that somebody is still here: clients take who is not spoken of for gone
     after the 90 seconds of the contract and five more."""
+    presence_settle_seconds: float = Field(default=5.0, ge=0)
+    """A change between online and away waits until the one before is this old, and only the latest is told:
+    nobody who watches is to hear of each of somebody's many. 0 = each is told at once."""
     presence_sweep_seconds: float = Field(default=1.0, gt=0)
     """How often it is looked for such connections."""
     presence_max_connections: int = Field(default=32, ge=1)
@@ -58,6 +61,7 @@ class PresenceSettings(ServiceSettings):
             ttl_ms=int(self.presence_ttl_seconds * 1000),
             linger_ms=int(self.presence_linger_seconds * 1000),
             tell_every_ms=int(self.presence_tell_seconds * 1000),
+            settle_ms=int(self.presence_settle_seconds * 1000),
             save_every_ms=int(self.last_seen_every_seconds * 1000),
             max_connections=self.presence_max_connections,
         )

@@ -28,10 +28,10 @@ async def list_companies(
     return companies
 
 
-async def list_acquainted(conn: Executor, viewer_id: str, user_ids: Sequence[str]) -> dict[str, Between]:
-    """Those people with whom the viewer shares an active conversation."""
-    rows = await q.list_acquainted.fetch(conn, viewer_id, user_ids)
-    return {row["user_id"]: _between(row, State.ACTIVE) for row in rows}
+async def list_acquainted(conn: Executor, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Between]:
+    """Of the pairs (viewer, other), no two alike, those who share an active conversation."""
+    rows = await q.list_acquainted.fetch(conn, [viewer for viewer, _ in pairs], [other for _, other in pairs])
+    return {(row["viewer_id"], row["user_id"]): _between(row, State.ACTIVE) for row in rows}
 
 
 def _between(row: asyncpg.Record, state: State) -> Between:

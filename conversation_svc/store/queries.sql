@@ -99,33 +99,33 @@ LEFT JOIN privacy_settings theirs ON theirs.user_id = other.user_id
 ORDER BY asked.place, other.user_id
 
 -- name: list_acquainted
--- Those of $2 with whom the viewer $1 shares an active conversation that both are in. Written so that it can be read
--- by the keys of pairs and of participants alone, whatever else the two have: LIMIT and the count keep the planner
--- from going through all of the viewer's.
-SELECT other.user_id,
+-- Those pairs of a viewer ($1) and another ($2) who share an active conversation that both are in. Written so that it
+-- can be read by the keys of pairs and of participants alone, whatever else these have: LIMIT and the count keep the
+-- planner from going through all of a viewer's.
+SELECT asked.viewer_id, asked.user_id,
        EXISTS (SELECT FROM blocks
-               WHERE blocker_id = $1 AND blocked_id = other.user_id AND removed_at IS NULL)
+               WHERE blocker_id = asked.viewer_id AND blocked_id = asked.user_id AND removed_at IS NULL)
            OR EXISTS (SELECT FROM blocks
-                      WHERE blocker_id = other.user_id AND blocked_id = $1 AND removed_at IS NULL)
+                      WHERE blocker_id = asked.user_id AND blocked_id = asked.viewer_id AND removed_at IS NULL)
            AS blocked,
        coalesce(mine.presence, true) AS my_presence,
        coalesce(mine.typing_indicators, true) AS my_typing_indicators,
        coalesce(theirs.presence, true) AS their_presence,
        coalesce(theirs.typing_indicators, true) AS their_typing_indicators
-FROM unnest($2::text[]) AS other (user_id)
+FROM unnest($1::text[], $2::text[]) AS asked (viewer_id, user_id)
 CROSS JOIN LATERAL (
     SELECT
     FROM conversations c
-    WHERE c.pair_low = least($1, other.user_id COLLATE "C")
-      AND c.pair_high = greatest($1, other.user_id COLLATE "C")
+    WHERE c.pair_low = least(asked.viewer_id COLLATE "C", asked.user_id COLLATE "C")
+      AND c.pair_high = greatest(asked.viewer_id COLLATE "C", asked.user_id COLLATE "C")
       AND c.opened AND c.state = 'active'
       AND (SELECT count(*)
            FROM participants
-           WHERE conversation_id = c.id AND user_id IN ($1, other.user_id) AND left_at IS NULL) = 2
+           WHERE conversation_id = c.id AND user_id IN (asked.viewer_id, asked.user_id) AND left_at IS NULL) = 2
     LIMIT 1
 ) AS shared
-LEFT JOIN privacy_settings mine ON mine.user_id = $1
-LEFT JOIN privacy_settings theirs ON theirs.user_id = other.user_id
+LEFT JOIN privacy_settings mine ON mine.user_id = asked.viewer_id
+LEFT JOIN privacy_settings theirs ON theirs.user_id = asked.user_id
 
 -- Writing conversations ----------------------------------------------------------------------------------
 

@@ -46,6 +46,17 @@ class PresenceCalls:
         request = presence_rpc.GetPresenceRequest(user_ids=user_ids)
         return (await call(self._client, self._client.stub.GetPresence, request, user)).people
 
+    async def get_together(
+        self, questions: Sequence[tuple[ActingUser, Sequence[str]]]
+    ) -> Sequence[Sequence[presence_rpc.Presence]]:
+        """The same for each of at most TOGETHER who ask, in their order."""
+        request = presence_rpc.GetPresencesRequest(
+            acting_users=self._signer.assertion_together([user for user, _ in questions]),
+            questions=[presence_rpc.GetPresenceRequest(user_ids=user_ids) for _, user_ids in questions],
+        )
+        answers = (await call(self._client, self._client.stub.GetPresences, request, None)).answers
+        return [each.people for each in answers]
+
     async def watch(self, screens: Sequence[tuple[ActingUser, str]]) -> Sequence[presence_rpc.Watch]:
         """What may be shown to each of at most TOGETHER viewers of the conversation they look at."""
         request = presence_rpc.WatchConversationsRequest(

@@ -2,7 +2,7 @@
 
 The order is what makes it complete: who may be seen, then their channels, confirmed, then how they are now.
 What the channels say meanwhile is newer than that, and is not told over. A socket's screens are asked by one
-task at a time; those of many sockets go together.
+task at a time; the questions of many sockets go together, each with its own viewer and answer.
 """
 
 from __future__ import annotations
@@ -58,9 +58,11 @@ class Looks:
         *,
         recheck_s: float,
     ) -> None:
-        self._presence = presence
         self._watches: Batches[tuple[ActingUser, str], presence_rpc.Watch] = Batches(
             presence.watch, most=TOGETHER
+        )
+        self._people: Batches[tuple[ActingUser, Sequence[str]], Sequence[presence_rpc.Presence]] = Batches(
+            presence.get_together, most=TOGETHER
         )
         self._topics = topics
         self._typists = typists
@@ -187,7 +189,7 @@ class Looks:
         window.stale.difference_update(asked)
         window.heard = heard = set[str]()
         try:
-            people = await self._presence.get(window.session.principal.user, asked)
+            people = await self._people.ask((window.session.principal.user, asked))
         except BaseException:
             window.stale.update(asked)
             raise

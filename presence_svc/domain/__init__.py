@@ -20,6 +20,7 @@ from presence_svc.domain.presence import (
     announced,
     due_ms,
     report,
+    shown_at,
     status_at,
     to_save,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "due_ms",
     "is_news",
     "report",
+    "shown_at",
     "status_at",
     "to_save",
     "tokens_over",

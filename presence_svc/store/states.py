@@ -3,7 +3,7 @@
 `presence:user:{<shard>}:<user id>` is a string, the whole state as JSON:
 
     {"leases": {<connection id>: [<status>, <lapses at>]}, "seen": …, "told": <status>, "saved": …,
-     "told_at": …}
+     "kept": …, "told_at": …, "changed": …}
 
 `presence:due:{<shard>}` is a sorted set: user ids by the time at which time alone changes their state. Times
 are milliseconds by Redis' own clock, so that replicas need not agree on one. `lua/apply.lua` puts a new state
@@ -117,6 +117,8 @@ def encode(state: State) -> bytes:
             "told": state.told,
             "told_at": state.told_ms,
             "saved": state.saved_ms,
+            "kept": state.kept_ms,
+            "changed": state.changed_ms,
         }
     )
 
@@ -127,15 +129,24 @@ def decode(held: bytes) -> State:
         return State()
     try:
         read: Mapping[str, Any] = orjson.loads(held)
+        seen_ms, saved_ms = _moment(read["seen"]), _moment(read["saved"])
+        # The release before has neither of the last two, and took for kept what was seen before it saved.
+        known = seen_ms if seen_ms is not None and saved_ms is not None and saved_ms >= seen_ms else None
         return State(
             leases={name: Lease(Status(status), int(at)) for name, (status, at) in read["leases"].items()},
-            seen_ms=None if read["seen"] is None else int(read["seen"]),
+            seen_ms=seen_ms,
             told=Status(read["told"]),
-            saved_ms=None if read["saved"] is None else int(read["saved"]),
-            told_ms=None if read["told_at"] is None else int(read["told_at"]),
+            told_ms=_moment(read["told_at"]),
+            saved_ms=saved_ms,
+            kept_ms=_moment(read.get("kept", known)),
+            changed_ms=_moment(read.get("changed")),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return State()
+
+
+def _moment(stored: Any) -> int | None:
+    return None if stored is None else int(stored)
 
 
 def _shard(user_id: str) -> int:

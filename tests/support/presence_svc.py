@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +78,19 @@ class PresenceService:
         response: rpc.GetPresenceResponse = await self.call("GetPresence", request, viewer)
         return list(response.people)
 
+    async def presences(
+        self, *questions: tuple[ActingUser, Sequence[ActingUser]]
+    ) -> list[list[rpc.Presence]]:
+        """What each of several who ask together sees of others."""
+        request = rpc.GetPresencesRequest(
+            acting_users=self.signer().assertion_together([viewer for viewer, _ in questions]),
+            questions=[
+                rpc.GetPresenceRequest(user_ids=[each.user_id for each in people]) for _, people in questions
+            ],
+        )
+        response: rpc.GetPresencesResponse = await self.call("GetPresences", request)
+        return [list(each.people) for each in response.answers]
+
     async def watch(self, *screens: tuple[ActingUser, str]) -> list[rpc.Watch]:
         """What may be shown to viewers of conversations."""
         request = rpc.WatchConversationsRequest(
@@ -117,6 +130,7 @@ async def run_presence_service(
         "grpc_port": 0,
         "grpc_drain_seconds": 1.0,
         "presence_linger_seconds": 0,
+        "presence_settle_seconds": 0,
         # A machine that is busy with other tests is not a Redis or a service that is away.
         "redis_timeout_seconds": TIMEOUT,
         "conversation_svc_timeout_seconds": TIMEOUT,

@@ -41,6 +41,7 @@ _FOR_NOBODY = (
     "GetWelcomes",
     "SyncProfiles",
     "WatchConversations",
+    "GetPresences",
     "ReportConnections",
     "ListAccessChanges",
 )
@@ -49,8 +50,8 @@ _ROLES = {name: number for number, name in ROLES.items()}
 
 
 class Scripted:
-    """GetWelcomes and SyncProfiles answer for each person what GetUnread, GetWatchList and SyncProfile do,
-    WatchConversations what the answer "Watch" says of a conversation and its viewer.
+    """GetWelcomes, SyncProfiles and GetPresences answer for each person what GetUnread, GetWatchList,
+    SyncProfile and GetPresence do, WatchConversations what "Watch" says of a conversation and its viewer.
 
     `answers` by RPC name; `calls` are the names of those that were made; GetMessages shows `messages`."""
 
@@ -66,6 +67,7 @@ class Scripted:
             "GetWelcomes": self._welcomes,
             "SyncProfiles": self._profiles,
             "WatchConversations": self._watches,
+            "GetPresences": self._presences,
             "GetMessages": self._messages,
             "ListAccessChanges": lambda _request, _user: presence_rpc.ListAccessChangesResponse(),
             "ReportConnections": lambda _request, _user: presence_rpc.ReportConnectionsResponse(),
@@ -116,6 +118,12 @@ class Scripted:
         asked = zip(request.conversation_ids, users, strict=True)
         watches = await asyncio.gather(*(self._answer("Watch", where, user) for where, user in asked))
         return presence_rpc.WatchConversationsResponse(watches=watches)
+
+    async def _presences(self, request: Any, _user: ActingUser | None) -> presence_rpc.GetPresencesResponse:
+        users = self._trust.verify_assertion_together(request.acting_users, current_caller())
+        asked = zip(request.questions, users, strict=True)
+        answers = await asyncio.gather(*(self._answer("GetPresence", each, user) for each, user in asked))
+        return presence_rpc.GetPresencesResponse(answers=answers)
 
     async def answer(self, name: str, request: Any) -> Any:
         """What the RPC of that name does."""

@@ -43,6 +43,21 @@ async def rights(
     return found
 
 
+async def many_rights(
+    service: ConversationService, *questions: tuple[ActingUser, list[str]]
+) -> list[dict[str, bool]]:
+    """The same for several viewers at once."""
+    client = service.client("presence_svc")
+    request = rpc.GetManyPresenceRightsRequest(
+        questions=[
+            rpc.GetPresenceRightsRequest(viewer_id=viewer.user_id, user_ids=people)
+            for viewer, people in questions
+        ]
+    )
+    response = await client.call(client.stub.GetManyPresenceRights, request, timeout=TIMEOUT)
+    return [{each.user_id: each.visible for each in answer.rights} for answer in response.answers]
+
+
 def company(*others: ActingUser, presence: bool = True, typing: bool = True) -> rpc.Company:
     return rpc.Company(
         found=True,
@@ -128,6 +143,26 @@ async def test_only_people_of_a_shared_active_conversation_are_answered_for(
     asked = [carl.user_id, cora.user_id, cyn.user_id, cora.user_id, stranger.user_id, rita.user_id, "nobody"]
     assert await rights(service, rita, *asked) == {cora.user_id: True}
     assert await rights(service, stranger, *asked) == {}
+
+
+async def test_of_many_viewers_each_is_told_their_own_rights(service: ConversationService) -> None:
+    rita, cora, _ = await talking(service)
+    ruth, carl, _ = await talking(service)
+    await service.block(carl, ruth)
+    questions = [
+        (rita, [cora.user_id, carl.user_id]),
+        (ruth, [cora.user_id]),
+        (cora, [rita.user_id, rita.user_id, cora.user_id]),
+        (ruth, [carl.user_id, "nobody"]),
+        (rita, [cora.user_id]),
+    ]
+    assert await many_rights(service, *questions) == [
+        {cora.user_id: True},
+        {},
+        {rita.user_id: True},
+        {carl.user_id: False},
+        {cora.user_id: True},
+    ]
 
 
 @pytest.mark.parametrize("answer", ["waits", "declined", "withdrawn"])
@@ -267,9 +302,12 @@ async def test_a_full_batch_reads_what_it_answers_with_however_much_is_stored(
         assert all(len(each.companions) == 1 for each in await companies(service, *viewings))
         people = [row["recipient_id"] for row in rows]
         assert await rights(service, rita, *people) == dict.fromkeys(people, True)
+        viewers = [ActingUser(each, "candidate") for each in people[:64]]
+        answers = await many_rights(service, *((each, [rita.user_id]) for each in viewers))
+        assert answers == [{rita.user_id: True}] * 64
 
-    for name, asked in (("list_companies", 64), ("list_acquainted", 100)):
-        [plan] = [each for each in plans if each.name == name]
+    assert [each.name for each in plans] == ["list_companies", "list_acquainted", "list_acquainted"]
+    for plan, asked in zip(plans, (64, 100, 64), strict=True):
         # The conversation, its participants from either end, two people's settings.
         assert plan.rows <= 6 * asked
         assert plan.scanned_whole == set()

@@ -89,6 +89,66 @@ async def test_who_hides_or_blocked_reads_as_one_who_was_never_here(
     assert len(set(never)) == 1
 
 
+async def test_of_many_who_ask_together_each_is_answered_as_if_they_had_asked_alone(
+    service: PresenceService, conversations: ConversationService
+) -> None:
+    ada, bob, _ = await acquaintances(conversations)
+    cid, dan, _ = await acquaintances(conversations)
+    eve, fay, _ = await acquaintances(conversations)
+    await service.report(*((each, "phone", "online") for each in (bob, cid, dan, eve)))
+    await conversations.block(fay, eve)
+    questions = [
+        (ada, [dan, bob, ada, bob]),
+        (dan, [cid, bob]),
+        (bob, [bob]),
+        (fay, [eve, fay]),
+        (ada, [cid, dan]),
+        (cid, [ada, dan]),
+        (ada, [bob]),
+    ]
+    alone = [await service.presence(viewer, *people) for viewer, people in questions]
+    assert await service.presences(*questions) == alone
+    assert [pairs(each) for each in alone] == [
+        [(bob.user_id, "STATUS_ONLINE"), (ada.user_id, "STATUS_OFFLINE")],
+        [(cid.user_id, "STATUS_ONLINE")],
+        [(bob.user_id, "STATUS_ONLINE")],
+        [(eve.user_id, "STATUS_OFFLINE"), (fay.user_id, "STATUS_OFFLINE")],
+        [],
+        [(dan.user_id, "STATUS_ONLINE")],
+        [(bob.user_id, "STATUS_ONLINE")],
+    ]
+
+
+async def test_who_asks_together_about_more_people_than_are_read_at_once_is_told_of_all(
+    service: PresenceService,
+) -> None:
+    people = [new_person() for _ in range(210)]
+    await service.report(*((each, "phone", "away") for each in people))
+    seen = [
+        found
+        for start in range(0, len(people), 64)
+        for found in await service.presences(*((each, [each]) for each in people[start : start + 64]))
+    ]
+    assert [pairs(each) for each in seen] == [[(each.user_id, "STATUS_AWAY")] for each in people]
+
+
+async def test_questions_without_those_who_ask_are_refused(service: PresenceService) -> None:
+    ada = new_person()
+    question = rpc.GetPresenceRequest(user_ids=[ada.user_id])
+    for request, reason in (
+        (
+            rpc.GetPresencesRequest(
+                acting_users=service.signer().assertion_together([ada]), questions=[question, question]
+            ),
+            Reason.VALIDATION_FAILED,
+        ),
+        (rpc.GetPresencesRequest(acting_users="forged", questions=[question]), Reason.UNAUTHENTICATED),
+    ):
+        with pytest.raises(ChatError) as refused:
+            await service.call("GetPresences", request)
+        assert refused.value.reason is reason
+
+
 async def test_a_block_and_its_end_show_in_the_very_next_answer(
     service: PresenceService, conversations: ConversationService
 ) -> None:

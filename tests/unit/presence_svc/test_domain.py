@@ -19,11 +19,19 @@ from presence_svc.domain import (
     announced,
     due_ms,
     report,
+    shown_at,
     status_at,
     to_save,
 )
 
-RULES = Rules(ttl_ms=90_000, linger_ms=0, tell_every_ms=10**9, save_every_ms=60_000, max_connections=4)
+RULES = Rules(
+    ttl_ms=90_000,
+    linger_ms=0,
+    tell_every_ms=10**9,
+    settle_ms=0,
+    save_every_ms=60_000,
+    max_connections=4,
+)
 ONLINE, AWAY, OFFLINE = Status.ONLINE, Status.AWAY, Status.OFFLINE
 START = 1_800_000_000_000
 
@@ -182,6 +190,48 @@ def test_the_very_last_sign_of_life_is_given_away_though_nothing_comes_after_it(
     assert due_ms(saved, RULES) is None
 
 
+def test_a_sign_of_life_in_the_millisecond_of_a_save_is_given_away_too() -> None:
+    closed = after((0, "phone", ONLINE), (20, "phone", OFFLINE))
+    saved = later(closed, 60)
+    assert to_save(closed, saved) == START + 20_000
+    back = after((60, "phone", ONLINE), state=saved)
+    gone = later(back, 150)
+    assert to_save(saved, back) is None
+    assert to_save(back, gone) == START + 60_000
+
+
+def test_who_goes_away_and_comes_back_is_told_of_once_it_has_settled() -> None:
+    rules = replace(RULES, settle_ms=5000)
+    state, told = NOTHING, []
+    for seconds, status in [(0, ONLINE), (1, AWAY), (2, ONLINE), (3, AWAY), (9, ONLINE), (10, AWAY)]:
+        now = START + seconds * 1000
+        if seconds == 9:
+            assert due_ms(state, rules) == START + 5000
+            before, state = state, advance(state, START + 5000, rules)
+            told.append((5, announced(before, state)))
+            assert due_ms(state, rules) == START + 93_000
+        before, state = state, report(state, [Report("phone", status)], now, rules)
+        told.append((seconds, announced(before, state)))
+    assert [each for each in told if each[1]] == [(0, ONLINE), (5, AWAY)]
+    assert due_ms(state, rules) == START + 100_000  # away, as it was told: nothing is left to tell
+
+
+def test_who_comes_and_who_goes_is_told_at_once_however_much_changed_before() -> None:
+    rules = replace(RULES, settle_ms=5000)
+    state, told = NOTHING, []
+    for passed, status in enumerate([ONLINE, AWAY, OFFLINE, AWAY, OFFLINE, ONLINE]):
+        before, state = state, report(state, [Report("phone", status)], START + passed, rules)
+        told.append(announced(before, state))
+    assert told == [ONLINE, None, OFFLINE, AWAY, OFFLINE, ONLINE]
+
+
+def test_nothing_waits_for_a_change_that_another_clock_puts_in_the_future() -> None:
+    rules = replace(RULES, settle_ms=5000)
+    here = report(NOTHING, [Report("phone", ONLINE)], START + 3_600_000, rules)
+    away = report(here, [Report("phone", AWAY)], START, rules)
+    assert announced(here, away) is AWAY
+
+
 # What may happen: some time passes, and then somebody reports, or nobody does.
 connections = st.sampled_from(["a", "b", "c", "d", "e", "f"])
 steps = st.lists(
@@ -210,6 +260,47 @@ def test_what_is_told_is_always_what_is_so(story: list[tuple[int, list[Report]]]
         assert told is None or told is not last, "the same is told twice"
         last = told or last
         assert last is expected or (last is None and expected is OFFLINE)
+
+
+@given(steps, st.sampled_from([1, 700, 5000, 100_000]), st.booleans())
+def test_however_somebody_flaps_few_changes_are_told_and_the_last_one_is_never_lost(
+    story: list[tuple[int, list[Report]]], settle_ms: int, swept: bool
+) -> None:
+    rules = replace(RULES, settle_ms=settle_ms, linger_ms=300)
+    state, now = NOTHING, START
+    told: list[tuple[int, Status]] = []  # as who watches hears it
+
+    def go_on(after: State, at: int) -> None:
+        nonlocal state
+        if (status := announced(state, after)) is not None:
+            told.append((at, status))
+        state = after
+        seen, so = told[-1][1] if told else None, status_at(state, at)
+        assert state.told in (seen, NOTHING.told)
+        assert shown_at(state, at, rules) is (seen or OFFLINE), "who looks is shown what was told"
+        if OFFLINE in (seen, so) or seen is None:
+            assert (seen or OFFLINE) is so, "who comes and who goes is told at once"
+
+    def sweep(until: int | None) -> None:
+        while (due := due_ms(state, rules)) is not None and (until is None or due <= until):
+            at = max(due, now)
+            go_on(advance(state, at, rules), at)
+
+    for passes, reports in story:
+        if swept:
+            sweep(now + passes)
+        now += passes
+        go_on(report(state, reports, now, rules), now)
+        if state.told is not status_at(state, now):
+            due = due_ms(state, rules)
+            assert due is not None
+            assert due <= told[-1][0] + settle_ms, "what waits is told in time"
+    sweep(None)
+    assert due_ms(state, rules) is None
+    assert state.told is status_at(state, now + 10**9) or state == NOTHING
+    for (earlier, one), (later, other) in pairwise(told):
+        assert later - earlier >= settle_ms or OFFLINE in (one, other)
+        assert one is not other
 
 
 @given(steps)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,11 +20,28 @@ leases = st.dictionaries(
 
 
 @given(
-    st.builds(State, leases, st.none() | moments, st.sampled_from(Status), st.none() | moments),
+    st.builds(
+        State,
+        leases,
+        seen_ms=st.none() | moments,
+        told=st.sampled_from(Status),
+        saved_ms=st.none() | moments,
+        kept_ms=st.none() | moments,
+        told_ms=st.none() | moments,
+        changed_ms=st.none() | moments,
+    )
 )
 def test_a_state_comes_back_as_it_was(state: State) -> None:
     assert decode(encode(state)) == state
     assert encode(decode(encode(state))) == encode(state)
+
+
+def test_a_state_of_the_release_before_is_read_as_it_was_meant() -> None:
+    held = b'{"leases":{"a":["away",9]},"seen":%d,"told":"away","told_at":5,"saved":7}'
+    lease = {"a": Lease(Status.AWAY, 9)}
+    kept = State(lease, seen_ms=6, told=Status.AWAY, told_ms=5, saved_ms=7, kept_ms=6)
+    assert decode(held % 6) == kept
+    assert decode(held % 8) == replace(kept, seen_ms=8, kept_ms=None)
 
 
 @pytest.mark.parametrize(

@@ -1143,6 +1143,54 @@ class GetPresenceRightsResponse(_message.Message):
 Global___GetPresenceRightsResponse: _TypeAlias = GetPresenceRightsResponse  # noqa: Y015
 
 @_typing.final
+class GetManyPresenceRightsRequest(_message.Message):
+    """People whom many ask about."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def questions(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetPresenceRightsRequest]:
+        """At most 64: who asks, and about whom."""
+
+    def __init__(
+        self,
+        *,
+        questions: _abc.Iterable[Global___GetPresenceRightsRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["questions", b"questions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetManyPresenceRightsRequest: _TypeAlias = GetManyPresenceRightsRequest  # noqa: Y015
+
+@_typing.final
+class GetManyPresenceRightsResponse(_message.Message):
+    """What each may know."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetPresenceRightsResponse]:
+        """One for each question, in the same order."""
+
+    def __init__(
+        self,
+        *,
+        answers: _abc.Iterable[Global___GetPresenceRightsResponse] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetManyPresenceRightsResponse: _TypeAlias = GetManyPresenceRightsResponse  # noqa: Y015
+
+@_typing.final
 class PresenceRight(_message.Message):
     """What a viewer may know of somebody they share an accepted conversation with."""
 

@@ -118,6 +118,11 @@ class ConversationServiceStub:
                 request_serializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetPresenceRightsRequest.SerializeToString,
                 response_deserializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetPresenceRightsResponse.FromString,
                 _registered_method=True)
+        self.GetManyPresenceRights = channel.unary_unary(
+                '/splits.chat.conversation.v1.ConversationService/GetManyPresenceRights',
+                request_serializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetManyPresenceRightsRequest.SerializeToString,
+                response_deserializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetManyPresenceRightsResponse.FromString,
+                _registered_method=True)
         self.RepushGates = channel.unary_unary(
                 '/splits.chat.conversation.v1.ConversationService/RepushGates',
                 request_serializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.RepushGatesRequest.SerializeToString,
@@ -244,6 +249,13 @@ class ConversationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetManyPresenceRights(self, request, context):
+        """The same for many viewers at a time. One read, however many they are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RepushGates(self, request, context):
         """Computes gates anew and pushes them, whether a push is owed or not: for an operator after a restore. Repeatable.
         """
@@ -333,6 +345,11 @@ def add_ConversationServiceServicer_to_server(servicer, server):
                     servicer.GetPresenceRights,
                     request_deserializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetPresenceRightsRequest.FromString,
                     response_serializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetPresenceRightsResponse.SerializeToString,
+            ),
+            'GetManyPresenceRights': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetManyPresenceRights,
+                    request_deserializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetManyPresenceRightsRequest.FromString,
+                    response_serializer=splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetManyPresenceRightsResponse.SerializeToString,
             ),
             'RepushGates': grpc.unary_unary_rpc_method_handler(
                     servicer.RepushGates,
@@ -776,6 +793,33 @@ class ConversationService:
             '/splits.chat.conversation.v1.ConversationService/GetPresenceRights',
             splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetPresenceRightsRequest.SerializeToString,
             splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetPresenceRightsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetManyPresenceRights(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/splits.chat.conversation.v1.ConversationService/GetManyPresenceRights',
+            splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetManyPresenceRightsRequest.SerializeToString,
+            splits_dot_chat_dot_conversation_dot_v1_dot_service__pb2.GetManyPresenceRightsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -69,6 +69,8 @@ class ConversationServiceStub:
     """What viewers may be shown of the others in conversations, and the others of them."""
     GetPresenceRights: _grpc.UnaryUnaryMultiCallable[_service_pb2.GetPresenceRightsRequest, _service_pb2.GetPresenceRightsResponse]
     """Whose presence a viewer may ask for, and whose they may see."""
+    GetManyPresenceRights: _grpc.UnaryUnaryMultiCallable[_service_pb2.GetManyPresenceRightsRequest, _service_pb2.GetManyPresenceRightsResponse]
+    """The same for many viewers at a time. One read, however many they are."""
     RepushGates: _grpc.UnaryUnaryMultiCallable[_service_pb2.RepushGatesRequest, _service_pb2.RepushGatesResponse]
     """Computes gates anew and pushes them, whether a push is owed or not: for an operator after a restore. Repeatable."""
 
@@ -113,6 +115,8 @@ class ConversationServiceAsyncStub(ConversationServiceStub):
     """What viewers may be shown of the others in conversations, and the others of them."""
     GetPresenceRights: _aio.UnaryUnaryMultiCallable[_service_pb2.GetPresenceRightsRequest, _service_pb2.GetPresenceRightsResponse]  # type: ignore[assignment]
     """Whose presence a viewer may ask for, and whose they may see."""
+    GetManyPresenceRights: _aio.UnaryUnaryMultiCallable[_service_pb2.GetManyPresenceRightsRequest, _service_pb2.GetManyPresenceRightsResponse]  # type: ignore[assignment]
+    """The same for many viewers at a time. One read, however many they are."""
     RepushGates: _aio.UnaryUnaryMultiCallable[_service_pb2.RepushGatesRequest, _service_pb2.RepushGatesResponse]  # type: ignore[assignment]
     """Computes gates anew and pushes them, whether a push is owed or not: for an operator after a restore. Repeatable."""
 
@@ -250,6 +254,14 @@ class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_service_pb2.GetPresenceRightsResponse, _abc.Awaitable[_service_pb2.GetPresenceRightsResponse]]:
         """Whose presence a viewer may ask for, and whose they may see."""
+
+    @_abc_1.abstractmethod
+    def GetManyPresenceRights(
+        self,
+        request: _service_pb2.GetManyPresenceRightsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_service_pb2.GetManyPresenceRightsResponse, _abc.Awaitable[_service_pb2.GetManyPresenceRightsResponse]]:
+        """The same for many viewers at a time. One read, however many they are."""
 
     @_abc_1.abstractmethod
     def RepushGates(

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from splits.chat.options.v1 import policy_pb2 as splits_dot_chat_dot_options_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%splits/chat/presence/v1/service.proto\x12\x17splits.chat.presence.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#splits/chat/options/v1/policy.proto\"~\n\x08Presence\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12/\n\x06status\x18\x02 \x01(\x0e\x32\x1f.splits.chat.presence.v1.Status\x12\x30\n\x0clast_seen_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"a\n\x18ReportConnectionsRequest\x12\x45\n\x0b\x63onnections\x18\x01 \x03(\x0b\x32#.splits.chat.presence.v1.ConnectionB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"\x88\x01\n\nConnection\x12\x1b\n\x07user_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12 \n\rconnection_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12;\n\x06status\x18\x03 \x01(\x0e\x32\x1f.splits.chat.presence.v1.StatusB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"\x1b\n\x19ReportConnectionsResponse\";\n\x12GetPresenceRequest\x12%\n\x08user_ids\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\x08\x01\x10\x64\"\x07r\x05\x10\x01\x18\xc8\x01\"H\n\x13GetPresenceResponse\x12\x31\n\x06people\x18\x01 \x03(\x0b\x32!.splits.chat.presence.v1.Presence\"g\n\x19WatchConversationsRequest\x12\x1d\n\x0c\x61\x63ting_users\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12+\n\x10\x63onversation_ids\x18\x02 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x08\x01\x10@\"\x05r\x03\xb0\x01\x01\"M\n\x1aWatchConversationsResponse\x12/\n\x07watches\x18\x01 \x03(\x0b\x32\x1e.splits.chat.presence.v1.Watch\"+\n\x05Watch\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\x13\n\x0bpresence_of\x18\x02 \x03(\t\"E\n\x10SetTypingRequest\x12!\n\x0f\x63onversation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x0e\n\x06typing\x18\x02 \x01(\x08\"\x13\n\x11SetTypingResponse\"K\n\x15RevokeSessionsRequest\x12\x1b\n\x07user_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x15\n\x03sid\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"\x18\n\x16RevokeSessionsResponse\"X\n\x0e\x42\x61nUserRequest\x12\x1b\n\x07user_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x11\n\x0f\x42\x61nUserResponse\"-\n\x0eLiftBanRequest\x12\x1b\n\x07user_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"\x11\n\x0fLiftBanResponse\"1\n\x18ListAccessChangesRequest\x12\x15\n\rafter_version\x18\x01 \x01(\x04\"v\n\x19ListAccessChangesResponse\x12\x36\n\x07\x63hanges\x18\x01 \x03(\x0b\x32%.splits.chat.presence.v1.AccessChange\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x10\n\x08has_more\x18\x03 \x01(\x08\"\xd3\x01\n\x0c\x41\x63\x63\x65ssChange\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x32\n\x0ctokens_until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12\r\n\x03sid\x18\x03 \x01(\tH\x00\x12+\n\x03\x62\x61n\x18\x04 \x01(\x0b\x32\x1c.splits.chat.presence.v1.BanH\x00\x12\x38\n\nban_lifted\x18\x05 \x01(\x0b\x32\".splits.chat.presence.v1.BanLiftedH\x00\x42\x08\n\x06\x63hange\"0\n\x03\x42\x61n\x12)\n\x05until\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x0b\n\tBanLifted*X\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x11\n\rSTATUS_ONLINE\x10\x01\x12\x0f\n\x0bSTATUS_AWAY\x10\x02\x12\x12\n\x0eSTATUS_OFFLINE\x10\x03\x32\xe5\x07\n\x0fPresenceService\x12\x85\x01\n\x11ReportConnections\x12\x31.splits.chat.presence.v1.ReportConnectionsRequest\x1a\x32.splits.chat.presence.v1.ReportConnectionsResponse\"\t\xea\xe0\x18\x05\n\x01\x01\x10\x01\x12t\n\x0bGetPresence\x12+.splits.chat.presence.v1.GetPresenceRequest\x1a,.splits.chat.presence.v1.GetPresenceResponse\"\n\xea\xe0\x18\x06\n\x02\x01\x02\x10\x02\x12\x88\x01\n\x12WatchConversations\x12\x32.splits.chat.presence.v1.WatchConversationsRequest\x1a\x33.splits.chat.presence.v1.WatchConversationsResponse\"\t\xea\xe0\x18\x05\n\x01\x01\x10\x04\x12n\n\tSetTyping\x12).splits.chat.presence.v1.SetTypingRequest\x1a*.splits.chat.presence.v1.SetTypingResponse\"\n\xea\xe0\x18\x06\n\x02\x01\x02\x10\x02\x12}\n\x0eRevokeSessions\x12..splits.chat.presence.v1.RevokeSessionsRequest\x1a/.splits.chat.presence.v1.RevokeSessionsResponse\"\n\xea\xe0\x18\x06\n\x02\x02\x07\x10\x01\x12h\n\x07\x42\x61nUser\x12\'.splits.chat.presence.v1.BanUserRequest\x1a(.splits.chat.presence.v1.BanUserResponse\"\n\xea\xe0\x18\x06\n\x02\x02\x07\x10\x01\x12h\n\x07LiftBan\x12\'.splits.chat.presence.v1.LiftBanRequest\x1a(.splits.chat.presence.v1.LiftBanResponse\"\n\xea\xe0\x18\x06\n\x02\x02\x07\x10\x01\x12\x85\x01\n\x11ListAccessChanges\x12\x31.splits.chat.presence.v1.ListAccessChangesRequest\x1a\x32.splits.chat.presence.v1.ListAccessChangesResponse\"\t\xea\xe0\x18\x05\n\x01\x01\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%splits/chat/presence/v1/service.proto\x12\x17splits.chat.presence.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#splits/chat/options/v1/policy.proto\"~\n\x08Presence\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12/\n\x06status\x18\x02 \x01(\x0e\x32\x1f.splits.chat.presence.v1.Status\x12\x30\n\x0clast_seen_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"a\n\x18ReportConnectionsRequest\x12\x45\n\x0b\x63onnections\x18\x01 \x03(\x0b\x32#.splits.chat.presence.v1.ConnectionB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07\"\x88\x01\n\nConnection\x12\x1b\n\x07user_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12 \n\rconnection_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12;\n\x06status\x18\x03 \x01(\x0e\x32\x1f.splits.chat.presence.v1.StatusB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"\x1b\n\x19ReportConnectionsResponse\";\n\x12GetPresenceRequest\x12%\n\x08user_ids\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\x08\x01\x10\x64\"\x07r\x05\x10\x01\x18\xc8\x01\"H\n\x13GetPresenceResponse\x12\x31\n\x06people\x18\x01 \x03(\x0b\x32!.splits.chat.presence.v1.Presence\"\x80\x01\n\x13GetPresencesRequest\x12\x1d\n\x0c\x61\x63ting_users\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12J\n\tquestions\x18\x02 \x03(\x0b\x32+.splits.chat.presence.v1.GetPresenceRequestB\n\xbaH\x07\x92\x01\x04\x08\x01\x10@\"U\n\x14GetPresencesResponse\x12=\n\x07\x61nswers\x18\x01 \x03(\x0b\x32,.splits.chat.presence.v1.GetPresenceResponse\"g\n\x19WatchConversationsRequest\x12\x1d\n\x0c\x61\x63ting_users\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12+\n\x10\x63onversation_ids\x18\x02 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x08\x01\x10@\"\x05r\x03\xb0\x01\x01\"M\n\x1aWatchConversationsResponse\x12/\n\x07watches\x18\x01 \x03(\x0b\x32\x1e.splits.chat.presence.v1.Watch\"+\n\x05Watch\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\x13\n\x0bpresence_of\x18\x02 \x03(\t\"E\n\x10SetTypingRequest\x12!\n\x0f\x63onversation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x0e\n\x06typing\x18\x02 \x01(\x08\"\x13\n\x11SetTypingResponse\"K\n\x15RevokeSessionsRequest\x12\x1b\n\x07user_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x15\n\x03sid\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"\x18\n\x16RevokeSessionsResponse\"X\n\x0e\x42\x61nUserRequest\x12\x1b\n\x07user_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x11\n\x0f\x42\x61nUserResponse\"-\n\x0eLiftBanRequest\x12\x1b\n\x07user_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"\x11\n\x0fLiftBanResponse\"1\n\x18ListAccessChangesRequest\x12\x15\n\rafter_version\x18\x01 \x01(\x04\"v\n\x19ListAccessChangesResponse\x12\x36\n\x07\x63hanges\x18\x01 \x03(\x0b\x32%.splits.chat.presence.v1.AccessChange\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x10\n\x08has_more\x18\x03 \x01(\x08\"\xd3\x01\n\x0c\x41\x63\x63\x65ssChange\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x32\n\x0ctokens_until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12\r\n\x03sid\x18\x03 \x01(\tH\x00\x12+\n\x03\x62\x61n\x18\x04 \x01(\x0b\x32\x1c.splits.chat.presence.v1.BanH\x00\x12\x38\n\nban_lifted\x18\x05 \x01(\x0b\x32\".splits.chat.presence.v1.BanLiftedH\x00\x42\x08\n\x06\x63hange\"0\n\x03\x42\x61n\x12)\n\x05until\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x0b\n\tBanLifted*X\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x11\n\rSTATUS_ONLINE\x10\x01\x12\x0f\n\x0bSTATUS_AWAY\x10\x02\x12\x12\n\x0eSTATUS_OFFLINE\x10\x03\x32\xdd\x08\n\x0fPresenceService\x12\x85\x01\n\x11ReportConnections\x12\x31.splits.chat.presence.v1.ReportConnectionsRequest\x1a\x32.splits.chat.presence.v1.ReportConnectionsResponse\"\t\xea\xe0\x18\x05\n\x01\x01\x10\x01\x12t\n\x0bGetPresence\x12+.splits.chat.presence.v1.GetPresenceRequest\x1a,.splits.chat.presence.v1.GetPresenceResponse\"\n\xea\xe0\x18\x06\n\x02\x01\x02\x10\x02\x12v\n\x0cGetPresences\x12,.splits.chat.presence.v1.GetPresencesRequest\x1a-.splits.chat.presence.v1.GetPresencesResponse\"\t\xea\xe0\x18\x05\n\x01\x01\x10\x04\x12\x88\x01\n\x12WatchConversations\x12\x32.splits.chat.presence.v1.WatchConversationsRequest\x1a\x33.splits.chat.presence.v1.WatchConversationsResponse\"\t\xea\xe0\x18\x05\n\x01\x01\x10\x04\x12n\n\tSetTyping\x12).splits.chat.presence.v1.SetTypingRequest\x1a*.splits.chat.presence.v1.SetTypingResponse\"\n\xea\xe0\x18\x06\n\x02\x01\x02\x10\x02\x12}\n\x0eRevokeSessions\x12..splits.chat.presence.v1.RevokeSessionsRequest\x1a/.splits.chat.presence.v1.RevokeSessionsResponse\"\n\xea\xe0\x18\x06\n\x02\x02\x07\x10\x01\x12h\n\x07\x42\x61nUser\x12\'.splits.chat.presence.v1.BanUserRequest\x1a(.splits.chat.presence.v1.BanUserResponse\"\n\xea\xe0\x18\x06\n\x02\x02\x07\x10\x01\x12h\n\x07LiftBan\x12\'.splits.chat.presence.v1.LiftBanRequest\x1a(.splits.chat.presence.v1.LiftBanResponse\"\n\xea\xe0\x18\x06\n\x02\x02\x07\x10\x01\x12\x85\x01\n\x11ListAccessChanges\x12\x31.splits.chat.presence.v1.ListAccessChangesRequest\x1a\x32.splits.chat.presence.v1.ListAccessChangesResponse\"\t\xea\xe0\x18\x05\n\x01\x01\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,6 +44,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONNECTION'].fields_by_name['status']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_GETPRESENCEREQUEST'].fields_by_name['user_ids']._loaded_options = None
   _globals['_GETPRESENCEREQUEST'].fields_by_name['user_ids']._serialized_options = b'\272H\020\222\001\r\010\001\020d\"\007r\005\020\001\030\310\001'
+  _globals['_GETPRESENCESREQUEST'].fields_by_name['acting_users']._loaded_options = None
+  _globals['_GETPRESENCESREQUEST'].fields_by_name['acting_users']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_GETPRESENCESREQUEST'].fields_by_name['questions']._loaded_options = None
+  _globals['_GETPRESENCESREQUEST'].fields_by_name['questions']._serialized_options = b'\272H\007\222\001\004\010\001\020@'
   _globals['_WATCHCONVERSATIONSREQUEST'].fields_by_name['acting_users']._loaded_options = None
   _globals['_WATCHCONVERSATIONSREQUEST'].fields_by_name['acting_users']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_WATCHCONVERSATIONSREQUEST'].fields_by_name['conversation_ids']._loaded_options = None
@@ -62,6 +66,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRESENCESERVICE'].methods_by_name['ReportConnections']._serialized_options = b'\352\340\030\005\n\001\001\020\001'
   _globals['_PRESENCESERVICE'].methods_by_name['GetPresence']._loaded_options = None
   _globals['_PRESENCESERVICE'].methods_by_name['GetPresence']._serialized_options = b'\352\340\030\006\n\002\001\002\020\002'
+  _globals['_PRESENCESERVICE'].methods_by_name['GetPresences']._loaded_options = None
+  _globals['_PRESENCESERVICE'].methods_by_name['GetPresences']._serialized_options = b'\352\340\030\005\n\001\001\020\004'
   _globals['_PRESENCESERVICE'].methods_by_name['WatchConversations']._loaded_options = None
   _globals['_PRESENCESERVICE'].methods_by_name['WatchConversations']._serialized_options = b'\352\340\030\005\n\001\001\020\004'
   _globals['_PRESENCESERVICE'].methods_by_name['SetTyping']._loaded_options = None
@@ -74,8 +80,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRESENCESERVICE'].methods_by_name['LiftBan']._serialized_options = b'\352\340\030\006\n\002\002\007\020\001'
   _globals['_PRESENCESERVICE'].methods_by_name['ListAccessChanges']._loaded_options = None
   _globals['_PRESENCESERVICE'].methods_by_name['ListAccessChanges']._serialized_options = b'\352\340\030\005\n\001\001\020\001'
-  _globals['_STATUS']._serialized_start=1742
-  _globals['_STATUS']._serialized_end=1830
+  _globals['_STATUS']._serialized_start=1960
+  _globals['_STATUS']._serialized_end=2048
   _globals['_PRESENCE']._serialized_start=165
   _globals['_PRESENCE']._serialized_end=291
   _globals['_REPORTCONNECTIONSREQUEST']._serialized_start=293
@@ -88,38 +94,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETPRESENCEREQUEST']._serialized_end=619
   _globals['_GETPRESENCERESPONSE']._serialized_start=621
   _globals['_GETPRESENCERESPONSE']._serialized_end=693
-  _globals['_WATCHCONVERSATIONSREQUEST']._serialized_start=695
-  _globals['_WATCHCONVERSATIONSREQUEST']._serialized_end=798
-  _globals['_WATCHCONVERSATIONSRESPONSE']._serialized_start=800
-  _globals['_WATCHCONVERSATIONSRESPONSE']._serialized_end=877
-  _globals['_WATCH']._serialized_start=879
-  _globals['_WATCH']._serialized_end=922
-  _globals['_SETTYPINGREQUEST']._serialized_start=924
-  _globals['_SETTYPINGREQUEST']._serialized_end=993
-  _globals['_SETTYPINGRESPONSE']._serialized_start=995
-  _globals['_SETTYPINGRESPONSE']._serialized_end=1014
-  _globals['_REVOKESESSIONSREQUEST']._serialized_start=1016
-  _globals['_REVOKESESSIONSREQUEST']._serialized_end=1091
-  _globals['_REVOKESESSIONSRESPONSE']._serialized_start=1093
-  _globals['_REVOKESESSIONSRESPONSE']._serialized_end=1117
-  _globals['_BANUSERREQUEST']._serialized_start=1119
-  _globals['_BANUSERREQUEST']._serialized_end=1207
-  _globals['_BANUSERRESPONSE']._serialized_start=1209
-  _globals['_BANUSERRESPONSE']._serialized_end=1226
-  _globals['_LIFTBANREQUEST']._serialized_start=1228
-  _globals['_LIFTBANREQUEST']._serialized_end=1273
-  _globals['_LIFTBANRESPONSE']._serialized_start=1275
-  _globals['_LIFTBANRESPONSE']._serialized_end=1292
-  _globals['_LISTACCESSCHANGESREQUEST']._serialized_start=1294
-  _globals['_LISTACCESSCHANGESREQUEST']._serialized_end=1343
-  _globals['_LISTACCESSCHANGESRESPONSE']._serialized_start=1345
-  _globals['_LISTACCESSCHANGESRESPONSE']._serialized_end=1463
-  _globals['_ACCESSCHANGE']._serialized_start=1466
-  _globals['_ACCESSCHANGE']._serialized_end=1677
-  _globals['_BAN']._serialized_start=1679
-  _globals['_BAN']._serialized_end=1727
-  _globals['_BANLIFTED']._serialized_start=1729
-  _globals['_BANLIFTED']._serialized_end=1740
-  _globals['_PRESENCESERVICE']._serialized_start=1833
-  _globals['_PRESENCESERVICE']._serialized_end=2830
+  _globals['_GETPRESENCESREQUEST']._serialized_start=696
+  _globals['_GETPRESENCESREQUEST']._serialized_end=824
+  _globals['_GETPRESENCESRESPONSE']._serialized_start=826
+  _globals['_GETPRESENCESRESPONSE']._serialized_end=911
+  _globals['_WATCHCONVERSATIONSREQUEST']._serialized_start=913
+  _globals['_WATCHCONVERSATIONSREQUEST']._serialized_end=1016
+  _globals['_WATCHCONVERSATIONSRESPONSE']._serialized_start=1018
+  _globals['_WATCHCONVERSATIONSRESPONSE']._serialized_end=1095
+  _globals['_WATCH']._serialized_start=1097
+  _globals['_WATCH']._serialized_end=1140
+  _globals['_SETTYPINGREQUEST']._serialized_start=1142
+  _globals['_SETTYPINGREQUEST']._serialized_end=1211
+  _globals['_SETTYPINGRESPONSE']._serialized_start=1213
+  _globals['_SETTYPINGRESPONSE']._serialized_end=1232
+  _globals['_REVOKESESSIONSREQUEST']._serialized_start=1234
+  _globals['_REVOKESESSIONSREQUEST']._serialized_end=1309
+  _globals['_REVOKESESSIONSRESPONSE']._serialized_start=1311
+  _globals['_REVOKESESSIONSRESPONSE']._serialized_end=1335
+  _globals['_BANUSERREQUEST']._serialized_start=1337
+  _globals['_BANUSERREQUEST']._serialized_end=1425
+  _globals['_BANUSERRESPONSE']._serialized_start=1427
+  _globals['_BANUSERRESPONSE']._serialized_end=1444
+  _globals['_LIFTBANREQUEST']._serialized_start=1446
+  _globals['_LIFTBANREQUEST']._serialized_end=1491
+  _globals['_LIFTBANRESPONSE']._serialized_start=1493
+  _globals['_LIFTBANRESPONSE']._serialized_end=1510
+  _globals['_LISTACCESSCHANGESREQUEST']._serialized_start=1512
+  _globals['_LISTACCESSCHANGESREQUEST']._serialized_end=1561
+  _globals['_LISTACCESSCHANGESRESPONSE']._serialized_start=1563
+  _globals['_LISTACCESSCHANGESRESPONSE']._serialized_end=1681
+  _globals['_ACCESSCHANGE']._serialized_start=1684
+  _globals['_ACCESSCHANGE']._serialized_end=1895
+  _globals['_BAN']._serialized_start=1897
+  _globals['_BAN']._serialized_end=1945
+  _globals['_BANLIFTED']._serialized_start=1947
+  _globals['_BANLIFTED']._serialized_end=1958
+  _globals['_PRESENCESERVICE']._serialized_start=2051
+  _globals['_PRESENCESERVICE']._serialized_end=3168
 # @@protoc_insertion_point(module_scope)

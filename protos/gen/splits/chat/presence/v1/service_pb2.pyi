@@ -200,6 +200,58 @@ class GetPresenceResponse(_message.Message):
 Global___GetPresenceResponse: _TypeAlias = GetPresenceResponse  # noqa: Y015
 
 @_typing.final
+class GetPresencesRequest(_message.Message):
+    """People whom many look at."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTING_USERS_FIELD_NUMBER: _builtins.int
+    QUESTIONS_FIELD_NUMBER: _builtins.int
+    acting_users: _builtins.str
+    """One assertion of those who ask, at most 64: one for each question, in their order."""
+    @_builtins.property
+    def questions(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetPresenceRequest]:
+        """What each of them asks."""
+
+    def __init__(
+        self,
+        *,
+        acting_users: _builtins.str = ...,
+        questions: _abc.Iterable[Global___GetPresenceRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting_users", b"acting_users", "questions", b"questions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPresencesRequest: _TypeAlias = GetPresencesRequest  # noqa: Y015
+
+@_typing.final
+class GetPresencesResponse(_message.Message):
+    """What each is answered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetPresenceResponse]:
+        """One for each question, in the same order."""
+
+    def __init__(
+        self,
+        *,
+        answers: _abc.Iterable[Global___GetPresenceResponse] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPresencesResponse: _TypeAlias = GetPresencesResponse  # noqa: Y015
+
+@_typing.final
 class WatchConversationsRequest(_message.Message):
     """Conversations on screens."""
 

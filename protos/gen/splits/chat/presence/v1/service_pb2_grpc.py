@@ -49,6 +49,11 @@ class PresenceServiceStub:
                 request_serializer=splits_dot_chat_dot_presence_dot_v1_dot_service__pb2.GetPresenceRequest.SerializeToString,
                 response_deserializer=splits_dot_chat_dot_presence_dot_v1_dot_service__pb2.GetPresenceResponse.FromString,
                 _registered_method=True)
+        self.GetPresences = channel.unary_unary(
+                '/splits.chat.presence.v1.PresenceService/GetPresences',
+                request_serializer=splits_dot_chat_dot_presence_dot_v1_dot_service__pb2.GetPresencesRequest.SerializeToString,
+                response_deserializer=splits_dot_chat_dot_presence_dot_v1_dot_service__pb2.GetPresencesResponse.FromString,
+                _registered_method=True)
         self.WatchConversations = channel.unary_unary(
                 '/splits.chat.presence.v1.PresenceService/WatchConversations',
                 request_serializer=splits_dot_chat_dot_presence_dot_v1_dot_service__pb2.WatchConversationsRequest.SerializeToString,
@@ -99,6 +104,13 @@ class PresenceServiceServicer:
     def GetPresence(self, request, context):
         """Presence as the acting user may see it: of people they share an accepted conversation with, and of
         themself. Others are left out of the answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPresences(self, request, context):
+        """The same for many at a time: each asks about people of their own, and is answered as if they had asked alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -161,6 +173,11 @@ def add_PresenceServiceServicer_to_server(servicer, server):
                     servicer.GetPresence,
                     request_deserializer=splits_dot_chat_dot_presence_dot_v1_dot_service__pb2.GetPresenceRequest.FromString,
                     response_serializer=splits_dot_chat_dot_presence_dot_v1_dot_service__pb2.GetPresenceResponse.SerializeToString,
+            ),
+            'GetPresences': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPresences,
+                    request_deserializer=splits_dot_chat_dot_presence_dot_v1_dot_service__pb2.GetPresencesRequest.FromString,
+                    response_serializer=splits_dot_chat_dot_presence_dot_v1_dot_service__pb2.GetPresencesResponse.SerializeToString,
             ),
             'WatchConversations': grpc.unary_unary_rpc_method_handler(
                     servicer.WatchConversations,
@@ -252,6 +269,33 @@ class PresenceService:
             '/splits.chat.presence.v1.PresenceService/GetPresence',
             splits_dot_chat_dot_presence_dot_v1_dot_service__pb2.GetPresenceRequest.SerializeToString,
             splits_dot_chat_dot_presence_dot_v1_dot_service__pb2.GetPresenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPresences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/splits.chat.presence.v1.PresenceService/GetPresences',
+            splits_dot_chat_dot_presence_dot_v1_dot_service__pb2.GetPresencesRequest.SerializeToString,
+            splits_dot_chat_dot_presence_dot_v1_dot_service__pb2.GetPresencesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,8 @@ class PresenceServiceStub:
     """Presence as the acting user may see it: of people they share an accepted conversation with, and of
     themself. Others are left out of the answer.
     """
+    GetPresences: _grpc.UnaryUnaryMultiCallable[_service_pb2.GetPresencesRequest, _service_pb2.GetPresencesResponse]
+    """The same for many at a time: each asks about people of their own, and is answered as if they had asked alone."""
     WatchConversations: _grpc.UnaryUnaryMultiCallable[_service_pb2.WatchConversationsRequest, _service_pb2.WatchConversationsResponse]
     """Whose presence viewers may see in the conversations they have on screen: what to subscribe to. Asked
     again every half a minute, and at once when it may have changed.
@@ -79,6 +81,8 @@ class PresenceServiceAsyncStub(PresenceServiceStub):
     """Presence as the acting user may see it: of people they share an accepted conversation with, and of
     themself. Others are left out of the answer.
     """
+    GetPresences: _aio.UnaryUnaryMultiCallable[_service_pb2.GetPresencesRequest, _service_pb2.GetPresencesResponse]  # type: ignore[assignment]
+    """The same for many at a time: each asks about people of their own, and is answered as if they had asked alone."""
     WatchConversations: _aio.UnaryUnaryMultiCallable[_service_pb2.WatchConversationsRequest, _service_pb2.WatchConversationsResponse]  # type: ignore[assignment]
     """Whose presence viewers may see in the conversations they have on screen: what to subscribe to. Asked
     again every half a minute, and at once when it may have changed.
@@ -123,6 +127,14 @@ class PresenceServiceServicer(metaclass=_abc_1.ABCMeta):
         """Presence as the acting user may see it: of people they share an accepted conversation with, and of
         themself. Others are left out of the answer.
         """
+
+    @_abc_1.abstractmethod
+    def GetPresences(
+        self,
+        request: _service_pb2.GetPresencesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_service_pb2.GetPresencesResponse, _abc.Awaitable[_service_pb2.GetPresencesResponse]]:
+        """The same for many at a time: each asks about people of their own, and is answered as if they had asked alone."""
 
     @_abc_1.abstractmethod
     def WatchConversations(
