@@ -13,6 +13,7 @@ import structlog
 
 from edge_gateway import problems
 from edge_gateway.sockets import ephemeral, wire
+from edge_gateway.sockets.crowds import Crowds
 from edge_gateway.sockets.looks import Looks, unknown
 from edge_gateway.sockets.session import Session
 from edge_gateway.sockets.topics import Topics, take_note
@@ -33,6 +34,7 @@ class Screens:
         self._looks = looks
         self._topics = topics
         self._typists = typists
+        self._crowds = Crowds(topics)
         self._max_open = max_open
         self._timeout_s = timeout_s
         self._windows: dict[Session, Window] = {}
@@ -124,8 +126,7 @@ class Screens:
         except ValueError:
             _log.error("presence_unreadable", size=len(payload))
             return
-        for window in tuple(self._topics.of(channel)):
-            window.show_presence(user_id, frame)
+        self._crowds.tell(channel, user_id, frame)
 
     def hear_typing(self, channel: bytes, payload: bytes) -> None:
         """What the channel of a conversation carried."""

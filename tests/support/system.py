@@ -25,7 +25,12 @@ async def system(make_database: MakeDatabase, redis_url: str, amqp_url: str) -> 
     databases = {service: await database.url(service) for service in SERVICES}
     folder = open_temporary()
     # What is told of somebody is what they did just now, and nothing else.
-    overrides = {"presence_svc": {"PRESENCE_LINGER_SECONDS": "0", "PRESENCE_TELL_SECONDS": "3600"}}
+    presence = {
+        "PRESENCE_LINGER_SECONDS": "0",
+        "PRESENCE_SETTLE_SECONDS": "0",
+        "PRESENCE_TELL_SECONDS": "3600",
+    }
+    overrides = {"presence_svc": presence}
     running = System(folder, Parts(databases, redis_url=redis_url, amqp_url=amqp_url, overrides=overrides))
     try:
         await running.start()

@@ -77,6 +77,72 @@ async def test_only_changes_are_told(service: PresenceService, redis_client: red
         assert await statuses(heard) == ["online", "away", "offline"]
 
 
+async def test_of_somebody_who_flaps_few_changes_are_told_and_in_the_end_the_last(
+    make_database: MakeDatabase,
+    redis_server: RedisServer,
+    key_folder: Path,
+    conversations: ConversationService,
+    redis_client: redis.Redis,
+) -> None:
+    ada, settle_s = new_person(), 0.5
+    async with (
+        run_presence_service(
+            make_database,
+            redis_server.url,
+            key_folder,
+            conversations.target,
+            presence_settle_seconds=settle_s,
+            presence_sweep_seconds=0.05,
+        ) as settling,
+        listening(redis_client, presence_channel(ada.user_id)) as heard,
+    ):
+        began = time.monotonic()
+        for number in range(40):
+            await settling.report((ada, "phone", "away" if number % 2 else "online"))
+        lasted_s = time.monotonic() - began
+        for status in ("online", "away"):  # however long the others took, the last waits or changes nothing
+            await settling.report((ada, "phone", status))
+
+        async def told() -> list[str]:
+            await heard.rest()
+            frames = (orjson.loads(each) for each in heard.payloads if each.startswith(b'{"type"'))
+            return [frame["data"]["status"] for frame in frames]
+
+        found = await eventually(told, until=lambda found: found[-1] == "away", within=settle_s + SLACK_S)
+        assert found[0] == "online"
+        assert len(found) <= 3 + lasted_s / settle_s
+        assert (await own(settling, ada)).status == rpc.STATUS_AWAY
+
+
+async def test_who_looks_before_a_change_is_told_is_shown_what_was(
+    make_database: MakeDatabase,
+    redis_server: RedisServer,
+    key_folder: Path,
+    conversations: ConversationService,
+    redis_client: redis.Redis,
+) -> None:
+    """Or they would take for so what is told again only once it differs from what was told."""
+    ada = new_person()
+    async with (
+        run_presence_service(
+            make_database,
+            redis_server.url,
+            key_folder,
+            conversations.target,
+            presence_settle_seconds=3600,
+        ) as settling,
+        listening(redis_client, presence_channel(ada.user_id)) as heard,
+    ):
+        await settling.report((ada, "phone", "online"))
+        await settling.report((ada, "phone", "away"))
+        assert (await own(settling, ada)).status == rpc.STATUS_ONLINE
+        await settling.report((ada, "phone", "offline"))
+        assert (await own(settling, ada)).status == rpc.STATUS_OFFLINE
+        await settling.report((ada, "phone", "away"))
+        assert (await own(settling, ada)).status == rpc.STATUS_AWAY
+        assert await statuses(heard) == ["online", "offline", "away"]
+
+
 async def test_a_silent_connection_is_told_once_to_be_gone_though_two_replicas_sweep(
     replicas: Replicas, redis_client: redis.Redis
 ) -> None:
