@@ -17,7 +17,11 @@ class Change:
 
     conn: Executor
     concerned: set[str] = field(default_factory=set)
-    """People of whom others may see more or less from the commit on, and they of others."""
+    """People of whom others may see more or less from the commit on, and they of others.
+
+    Edges look again at the screens of these people and at those that show one of them: one of two is enough
+    where they may see each other. Where they may only now (an acceptance, somebody who joins), all are named.
+    """
 
 
 @asynccontextmanager

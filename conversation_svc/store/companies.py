@@ -29,7 +29,11 @@ async def list_companies(
 
 
 async def list_acquainted(conn: Executor, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Between]:
-    """Of the pairs (viewer, other), no two alike, those who share an active conversation."""
+    """Of the pairs (viewer, other), no two alike, those who share an active conversation that they began.
+
+    Not with those who were added to it: see the query. Whom edges are told about after a change does not
+    follow from this but is named by each change (`actions/changing.py`).
+    """
     rows = await q.list_acquainted.fetch(conn, [viewer for viewer, _ in pairs], [other for _, other in pairs])
     return {(row["viewer_id"], row["user_id"]): _between(row, State.ACTIVE) for row in rows}
 

@@ -101,7 +101,8 @@ ORDER BY asked.place, other.user_id
 -- name: list_acquainted
 -- Those pairs of a viewer ($1) and another ($2) who share an active conversation that both are in. Written so that it
 -- can be read by the keys of pairs and of participants alone, whatever else these have: LIMIT and the count keep the
--- planner from going through all of a viewer's.
+-- planner from going through all of a viewer's. A pair of keys is the two whom a conversation began with: whoever is added
+-- to a team's later is company in it (list_companies) and not found here. Nobody can be added yet (ADR 0027).
 SELECT asked.viewer_id, asked.user_id,
        EXISTS (SELECT FROM blocks
                WHERE blocker_id = asked.viewer_id AND blocked_id = asked.user_id AND removed_at IS NULL)

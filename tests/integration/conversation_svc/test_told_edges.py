@@ -68,6 +68,26 @@ async def test_an_acceptance_is_told_of_everybody_in_it_once(service: Conversati
     assert await ear.heard(rita, cora) == [relations(rita, cora)]
 
 
+async def test_whoever_was_added_to_a_team_is_told_of_like_its_first_two(
+    service: ConversationService, ear: Ear
+) -> None:
+    rita, cora, conversation = await asked(service)
+    ruth = new_person()
+    await service.pool.execute(
+        "INSERT INTO participants (conversation_id, user_id, side, joined_at, updated_at)"
+        " VALUES ($1::text::uuid, $2, 'initiator', now(), now())",
+        conversation,
+        ruth.user_id,
+    )
+
+    await service.accept(cora, conversation)
+    assert await ear.heard(ruth) == [relations(rita, cora, ruth)]
+    await service.update_settings(ruth, presence=False)
+    assert await ear.heard(ruth) == [relations(ruth)]
+    await service.block(ruth, rita)
+    assert await ear.heard(ruth) == [relations(rita, ruth)]
+
+
 @pytest.mark.parametrize("setting", ["presence", "typing_indicators"])
 async def test_a_setting_that_hides_or_shows_is_told_of_its_owner(
     service: ConversationService, ear: Ear, setting: str
