@@ -17,7 +17,7 @@ from edge_gateway.clients import Backends, conversation_stub, message_stub, pres
 from edge_gateway.cursors import CursorSigner
 from edge_gateway.http.front import Front
 from edge_gateway.http.server import HttpServer
-from edge_gateway.measures import cursor_key, limits, policies
+from edge_gateway.measures import cursor_key, limits, look_times, mark_bounds, policies, report_times
 from edge_gateway.metrics import Metrics
 from edge_gateway.rates import Rates, policy
 from edge_gateway.routes import blocks, conversations, demo, documents, me, messages, operations, presence
@@ -108,16 +108,11 @@ class EdgeApp:
         rates = Rates(self._commands, policies(settings))
         leases = Leases(self._commands, limit=settings.ws_max_per_user)
         timeout_s = settings.request_timeout_ms / 1000
-        self._marks = ReadMarks(
-            writing(backends, timeout_s),
-            self.metrics,
-            gather_s=settings.read_debounce_ms / 1000,
-            timeout_s=timeout_s,
-        )
+        self._marks = ReadMarks(writing(backends, timeout_s), self.metrics, mark_bounds(settings))
         self._reports = Reports(
             backends.presence.report,
             self.metrics,
-            every_s=settings.ws_presence_every_ms / 1000,
+            report_times(settings),
             most_waiting=settings.max_sockets,
         )
         screens = self._screens(clock)
@@ -225,7 +220,7 @@ class EdgeApp:
             typists,
             self.metrics,
             clock,
-            recheck_s=settings.ws_recheck_ms / 1000,
+            look_times(settings),
         )
         screens = Screens(
             looks,

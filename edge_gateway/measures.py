@@ -6,6 +6,7 @@ import hashlib
 
 from edge_gateway.rates import Policy, policy
 from edge_gateway.settings import EdgeSettings
+from edge_gateway.sockets import looks, marks, reports
 from edge_gateway.sockets.socket import Limits
 
 
@@ -17,6 +18,36 @@ def limits(settings: EdgeSettings) -> Limits:
         max_frame=settings.ws_max_frame_bytes,
         max_buffer=settings.ws_max_buffer_bytes,
         max_ephemeral=settings.ws_max_ephemeral_bytes,
+    )
+
+
+def look_times(settings: EdgeSettings) -> looks.Times:
+    """When it is asked what may be shown on screens."""
+    return looks.Times(
+        recheck_s=settings.ws_recheck_ms / 1000,
+        answer_s=settings.ws_look_timeout_ms / 1000,
+        again_s=settings.ws_look_retry_ms / 1000,
+        again_most_s=settings.ws_look_retry_max_ms / 1000,
+    )
+
+
+def mark_bounds(settings: EdgeSettings) -> marks.Bounds:
+    """How read marks are gathered."""
+    return marks.Bounds(
+        gather_s=settings.read_debounce_ms / 1000,
+        timeout_s=settings.request_timeout_ms / 1000,
+        most_waiting=settings.read_marks_max,
+        most_writes=settings.read_writes_max,
+    )
+
+
+def report_times(settings: EdgeSettings) -> reports.Times:
+    """When presence_svc is told of sockets."""
+    return reports.Times(
+        every_s=settings.ws_presence_every_ms / 1000,
+        gather_s=settings.ws_presence_gather_ms / 1000,
+        retry_s=settings.ws_presence_retry_ms / 1000,
+        last_s=settings.ws_presence_last_ms / 1000,
     )
 
 

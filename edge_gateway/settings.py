@@ -112,6 +112,12 @@ class _Sockets(Settings):
     """Conversations that one socket may have open (`conversation.open`)."""
     ws_recheck_ms: int = Field(default=25_000, ge=50)
     """After this long, or up to a fifth less, it is asked again what may be shown of each of them."""
+    ws_look_timeout_ms: int = Field(default=4000, ge=50)
+    """Without an answer for so long there is none; with WS_RECHECK_MS not more than 30 s, as was promised."""
+    ws_look_retry_ms: int = Field(default=1000, ge=10)
+    """After none it is asked again in at most so long, then in twice that, and so on."""
+    ws_look_retry_max_ms: int = Field(default=8000, ge=10)
+    """And never in longer than this."""
     ws_typing_every_ms: int = Field(default=2000, ge=0)
     """Somebody types: passed on no more often, for one socket and conversation; more is left out."""
     ws_typing_ms: int = Field(default=6000, ge=50)
@@ -120,8 +126,18 @@ class _Sockets(Settings):
     """How long a user's events may wait for one whose data cannot be had; then their sockets close (1012)."""
     ws_presence_every_ms: int = Field(default=20_000, ge=0)
     """Between renewals of a socket's presence, at least; PRESENCE_TTL_SECONDS has to be much more."""
+    ws_presence_gather_ms: int = Field(default=100, ge=0)
+    """How long words about sockets are gathered, to be told to presence_svc together."""
+    ws_presence_retry_ms: int = Field(default=2000, ge=1)
+    """How long they wait after presence_svc was not there to hear them."""
+    ws_presence_last_ms: int = Field(default=5000, ge=0)
+    """At shutdown, for telling what is left; the rest will lapse."""
     read_debounce_ms: int = Field(default=2000, ge=0)
     """How long read marks that follow one of the same person and conversation are gathered."""
+    read_marks_max: int = Field(default=100, ge=1)
+    """Read marks of one person and conversation that wait so; one more is written with them at once."""
+    read_writes_max: int = Field(default=64, ge=1)
+    """Writes of gathered read marks at a time, as when many sockets close."""
     ws_close_timeout_ms: int = Field(default=5000, ge=10)
     """How long a closing handshake may take before the connection is cut."""
 

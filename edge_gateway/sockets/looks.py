@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections.abc import Collection, Sequence
 from contextvars import Context
+from dataclasses import dataclass
 
 import structlog
 from splits.chat.presence.v1 import service_pb2 as presence_rpc
@@ -33,10 +34,7 @@ from servicekit.realtime import conversation_channel, presence_channel
 from servicekit.telemetry import safe_traceback
 
 _TICKS = 8
-_AGAIN_S, _AGAIN_MOST_S = 1.0, 8.0
-"""When there was no answer, it is asked again after at most so long; then twice that, and so on."""
-_ANSWER_S = 4.0
-"""Without an answer for so long there is none."""
+"""Of the wheel in the shortest of its times: how exactly these are kept, no more."""
 _log = structlog.get_logger(__name__)
 
 
@@ -45,8 +43,21 @@ def unknown() -> ChatError:
     return ChatError(Reason.UNAVAILABLE, "What may be shown is not known; try again.")
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """In seconds."""
+
+    recheck_s: float
+    """How old an answer may get before it is asked anew, whatever was heard meanwhile."""
+    answer_s: float
+    """Without an answer for so long there is none."""
+    again_s: float
+    """When there was none, it is asked again after at most so long; then twice that, and so on."""
+    again_most_s: float
+
+
 class Looks:
-    """`recheck_s`: how old an answer may get before it is asked anew, whatever was heard meanwhile."""
+    """Of all screens of this edge."""
 
     def __init__(
         self,
@@ -55,8 +66,7 @@ class Looks:
         typists: Typists,
         metrics: Metrics,
         clock: Clock,
-        *,
-        recheck_s: float,
+        times: Times,
     ) -> None:
         self._watches: Batches[tuple[ActingUser, str], presence_rpc.Watch] = Batches(
             presence.watch, most=TOGETHER
@@ -68,8 +78,8 @@ class Looks:
         self._typists = typists
         self._metrics = metrics
         self._clock = clock
-        self._recheck_s = recheck_s
-        self._times = Wheel(min(recheck_s, _AGAIN_S) / _TICKS)
+        self._times = times
+        self._wheel = Wheel(min(times.recheck_s, times.again_s) / _TICKS)
         self._asking: dict[Window, set[str]] = {}
         """Whose answer is under way, and whom something changed for meanwhile."""
 
@@ -137,7 +147,7 @@ class Looks:
             self._rest(screen)
         self._asking[window] = changed = set[str]()
         try:
-            async with asyncio.timeout(_ANSWER_S):
+            async with asyncio.timeout(self._times.answer_s):
                 watches = await asyncio.gather(*(self._ask(screen) for screen in due))
         finally:
             del self._asking[window]
@@ -152,7 +162,7 @@ class Looks:
                 screen.doubt()
             screen.known = screen.doubts == doubted
             screen.failures = 0
-            self._later(screen, self._recheck_s * random.uniform(0.8, 1.0))  # noqa: S311 - spreads load
+            self._later(screen, self._times.recheck_s * random.uniform(0.8, 1.0))  # noqa: S311 - spreads load
         self._metrics.looks.labels(outcome="answered").inc(len(due))
         for user_id in self.trim(window):
             window.session.say(self._frame(gone(user_id)))  # never left out: it takes back what was told
@@ -174,7 +184,7 @@ class Looks:
         channels = [presence_channel(user_id) for user_id in new]
         channels += [conversation_channel(screen.conversation_id) for screen in deaf]
         if channels:
-            async with asyncio.timeout(_ANSWER_S):
+            async with asyncio.timeout(self._times.answer_s):
                 await self._topics.join(channels, window)
             for screen in deaf:
                 screen.listens = True
@@ -225,7 +235,7 @@ class Looks:
                 continue
             screen.known = False
             if screen.opened is None or screen.opened.done():
-                pause = min(_AGAIN_S * 2.0**screen.failures, _AGAIN_MOST_S)
+                pause = min(self._times.again_s * 2.0**screen.failures, self._times.again_most_s)
                 screen.failures += 1
                 self._later(screen, pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load
             else:
@@ -233,9 +243,9 @@ class Looks:
 
     def _later(self, screen: Screen, seconds: float) -> None:
         self._rest(screen)
-        screen.slot = self._times.add(seconds, screen)
+        screen.slot = self._wheel.add(seconds, screen)
 
     def _rest(self, screen: Screen) -> None:
         if screen.slot is not None:
-            self._times.remove(screen.slot, screen)
+            self._wheel.remove(screen.slot, screen)
             screen.slot = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
+from dataclasses import dataclass
 
 from edge_gateway.clients import Backends, budget
 from edge_gateway.metrics import Metrics
@@ -20,28 +21,36 @@ from servicekit.errors import DeadlineError
 from servicekit.identity import ActingUser
 
 _TICKS = 16
-_MOST_WAITING = 100
-"""Marks of one person in one conversation; whoever says more waits for them and says nothing else."""
-_MOST_TOGETHER = 64
-"""Gathered marks that are written at a time, as when many sockets close."""
+"""Of the wheel in the time for which marks are gathered: how exactly that is kept, no more."""
 
 Write = Callable[[ActingUser, str, int], Awaitable[None]]
 """Person, conversation, number of the message. Raises ChatError."""
 
 
-class ReadMarks:
-    """Of one edge. `gather_s`: how long after a write the next one waits, up to an eighth more; `timeout_s`:
-    for a write. Both in seconds.
-    """
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Times in seconds."""
 
-    def __init__(self, write: Write, metrics: Metrics, *, gather_s: float, timeout_s: float) -> None:
+    gather_s: float
+    """How long after a write the next one waits, up to an eighth more."""
+    timeout_s: float
+    """For a write."""
+    most_waiting: int
+    """Marks of one person in one conversation; whoever says more waits for them and says nothing else."""
+    most_writes: int
+    """At a time, as when many sockets close."""
+
+
+class ReadMarks:
+    """Of one edge."""
+
+    def __init__(self, write: Write, metrics: Metrics, bounds: Bounds) -> None:
         self._write = write
         self._metrics = metrics
-        self._gather_s = gather_s
-        self._timeout_s = timeout_s
-        self._times = Wheel(max(gather_s / _TICKS, 0.001))
+        self._bounds = bounds
+        self._times = Wheel(max(bounds.gather_s / _TICKS, 0.001))
         self._people: dict[str, dict[str, _Gathering]] = {}
-        self._together = asyncio.Semaphore(_MOST_TOGETHER)
+        self._together = asyncio.Semaphore(bounds.most_writes)
         self._writes: set[asyncio.Task[None]] = set()
         self._hurried = False
 
@@ -58,7 +67,7 @@ class ReadMarks:
         first = gathering is None
         if gathering is None:
             gathering = theirs[conversation_id] = _Gathering(self, user, conversation_id)
-        full = len(gathering.waiting) >= _MOST_WAITING
+        full = len(gathering.waiting) >= self._bounds.most_waiting
         answer = gathering.add(user, last_read_seq)
         if first or full or at_once or self._hurried:
             self.go(gathering)
@@ -98,7 +107,7 @@ class ReadMarks:
             return
         if gathering.waiting:
             gathering.writing = True
-            gathering.slot = self._times.add(self._gather_s, gathering)
+            gathering.slot = self._times.add(self._bounds.gather_s, gathering)
             writing = asyncio.create_task(self._put(gathering), context=gathering.context)
             self._writes.add(writing)
             writing.add_done_callback(self._writes.discard)
@@ -112,7 +121,7 @@ class ReadMarks:
         error: Exception | None = None
         waiting: list[asyncio.Future[None]] = []
         try:
-            async with asyncio.timeout(self._timeout_s), self._together:
+            async with asyncio.timeout(self._bounds.timeout_s), self._together:
                 user, last_read_seq, waiting = gathering.take()
                 self._metrics.read_marks_written.add(1)
                 await self._write(user, gathering.conversation_id, last_read_seq)

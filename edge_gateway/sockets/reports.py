@@ -15,6 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from contextvars import Context
+from dataclasses import dataclass
 from itertools import islice
 
 import structlog
@@ -26,27 +27,38 @@ from servicekit.errors import ChatError
 
 _MOST_TOGETHER = 1000
 """In one call, as the contract has it. After one that failed half as many, down to the fewest, because it may
-have been too much for the time that it had.
+have been too much for the time that it had. Neither is a setting: they follow from the contract.
 """
 _FEWEST_TOGETHER = 50
-_GATHER_S = 0.1
-_RETRY_S = 2.0
-_LAST_S = 5.0
-"""For what is left at the end."""
 _COMPLAIN_EVERY_S = 30.0
+"""A line of the log, no more; what is not told is counted."""
 _log = structlog.get_logger(__name__)
 
 Tell = Callable[[Sequence[presence_rpc.Connection]], Awaitable[None]]
 """Tells presence_svc. Raises ChatError."""
 
 
-class Reports:
-    """Of one edge. `every_s`: between renewals of a socket, at least; `most_waiting`: sockets, both > 0."""
+@dataclass(frozen=True, slots=True)
+class Times:
+    """In seconds."""
 
-    def __init__(self, tell: Tell, metrics: Metrics, *, every_s: float, most_waiting: int) -> None:
+    every_s: float
+    """Between renewals of a socket, at least."""
+    gather_s: float
+    """How long words are gathered."""
+    retry_s: float
+    """How long they wait after nobody was there to hear them."""
+    last_s: float
+    """For what is left at the end."""
+
+
+class Reports:
+    """Of one edge. `most_waiting`: sockets, > 0."""
+
+    def __init__(self, tell: Tell, metrics: Metrics, times: Times, *, most_waiting: int) -> None:
         self._tell = tell
         self._metrics = metrics
-        self._every_s = every_s
+        self._times = times
         self._most_waiting = most_waiting
         self._together = _MOST_TOGETHER
         self._words: dict[str, presence_rpc.Connection] = {}
@@ -62,7 +74,7 @@ class Reports:
     def alive(self, session: Session) -> None:
         """A sign of life: renews the lease when it is time."""
         last = session.reported_at
-        if last is None or time.monotonic() - last >= self._every_s:
+        if last is None or time.monotonic() - last >= self._times.every_s:
             self._say(session)
 
     def ping(self, session: Session, *, away: bool | None) -> None:
@@ -84,7 +96,7 @@ class Reports:
         """Tells what is left, for some seconds; the rest will lapse."""
         self._ending.set()
         if self._telling is not None:
-            _, late = await asyncio.wait({self._telling}, timeout=_LAST_S)
+            _, late = await asyncio.wait({self._telling}, timeout=self._times.last_s)
             for each in late:
                 each.cancel()
 
@@ -111,14 +123,14 @@ class Reports:
     async def _tell_all(self) -> None:
         try:
             while self._words:
-                await self._pause(_GATHER_S)
+                await self._pause(self._times.gather_s)
                 batch = {name: self._words[name] for name in islice(self._words, self._together)}
                 for name in batch:
                     del self._words[name]
                 if not await self._told(batch):
                     if self._ending.is_set():
                         return
-                    await self._pause(_RETRY_S)
+                    await self._pause(self._times.retry_s)
         finally:
             self._telling = None
 

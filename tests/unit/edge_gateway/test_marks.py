@@ -8,7 +8,7 @@ from collections import defaultdict
 import pytest
 
 from edge_gateway.metrics import Metrics
-from edge_gateway.sockets.marks import ReadMarks
+from edge_gateway.sockets.marks import Bounds, ReadMarks
 from servicekit.errors import ChatError, DeadlineError, Reason
 from servicekit.identity import ActingUser
 
@@ -39,8 +39,9 @@ class Store:
             self.under_way[user.user_id, conversation_id] -= 1
 
 
-def _marks(store: Store, *, gather_s: float = LONG, timeout_s: float = LONG) -> ReadMarks:
-    return ReadMarks(store.write, Metrics(), gather_s=gather_s, timeout_s=timeout_s)
+def _marks(store: Store, *, gather_s: float = LONG, timeout_s: float = LONG, waiting: int = 100) -> ReadMarks:
+    bounds = Bounds(gather_s, timeout_s, most_waiting=waiting, most_writes=64)
+    return ReadMarks(store.write, Metrics(), bounds)
 
 
 async def _gathered(marks: ReadMarks, user: ActingUser, seq: int, where: str = HERE) -> asyncio.Future[None]:
@@ -128,12 +129,12 @@ async def test_what_comes_while_one_is_written_follows_it() -> None:
 
 async def test_one_too_many_waits_itself() -> None:
     store = Store()
-    marks = _marks(store)
+    marks = _marks(store, waiting=10)
     await marks.mark(ADA, HERE, 1)
-    answers = [await _gathered(marks, ADA, seq) for seq in range(2, 102)]
-    assert await marks.mark(ADA, HERE, 102) is None
+    answers = [await _gathered(marks, ADA, seq) for seq in range(2, 12)]
+    assert await marks.mark(ADA, HERE, 12) is None
     assert all(answer.done() for answer in answers)
-    assert store.written == [("ada", HERE, 1), ("ada", HERE, 102)]
+    assert store.written == [("ada", HERE, 1), ("ada", HERE, 12)]
 
 
 async def test_at_the_end_nothing_waits_for_others_and_all_is_written() -> None:

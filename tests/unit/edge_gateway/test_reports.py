@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -11,10 +12,9 @@ from splits.chat.presence.v1 import service_pb2 as presence_rpc
 from structlog.testing import capture_logs
 
 from edge_gateway.metrics import Metrics
-from edge_gateway.sockets import reports as module
 from edge_gateway.sockets.hydration import Hydration
 from edge_gateway.sockets.pace import Paces
-from edge_gateway.sockets.reports import Reports
+from edge_gateway.sockets.reports import Reports, Times
 from edge_gateway.sockets.session import Session
 from edge_gateway.sockets.wheel import Wheel
 from edge_gateway.tokens.verifier import Principal
@@ -75,9 +75,10 @@ class Presence:
 
 
 def _reports(
-    presence: Presence, *, every_s: float = 3600, most: int = 100_000, metrics: Metrics | None = None
+    presence: Presence, *, most: int = 100_000, metrics: Metrics | None = None, **times: float
 ) -> Reports:
-    return Reports(presence.tell, metrics or Metrics(), every_s=every_s, most_waiting=most)
+    held = replace(Times(every_s=3600, gather_s=0.1, retry_s=2, last_s=5), **times)
+    return Reports(presence.tell, metrics or Metrics(), held, most_waiting=most)
 
 
 async def test_a_socket_is_told_as_it_comes_and_as_it_goes_and_of_several_words_the_last() -> None:
@@ -155,11 +156,10 @@ async def test_many_go_in_calls_of_a_thousand_one_at_a_time() -> None:
     assert [len(call) for call in presence.calls] == [1000, 1000, 500]
 
 
-async def test_while_presence_is_away_the_newest_words_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_RETRY_S", 0.01)
+async def test_while_presence_is_away_the_newest_words_wait() -> None:
     presence, metrics = Presence(), Metrics()
     presence.error = ChatError(Reason.UNAVAILABLE, "Away.")
-    reports = _reports(presence, metrics=metrics)
+    reports = _reports(presence, metrics=metrics, retry_s=0.01)
     stays, leaves = _session("stays"), _session("leaves")
     with capture_logs() as logs:
         reports.opened(stays)
@@ -181,11 +181,10 @@ async def test_while_presence_is_away_the_newest_words_wait(monkeypatch: pytest.
     assert (count("told"), count("failed") >= 6) == (2, True)
 
 
-async def test_after_a_failure_fewer_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_RETRY_S", 0.01)
+async def test_after_a_failure_fewer_go_together() -> None:
     presence = Presence()
     presence.error = ChatError(Reason.UNAVAILABLE, "It took too long.")
-    reports = _reports(presence)
+    reports = _reports(presence, retry_s=0.01)
     for number in range(1600):
         reports.opened(_session(f"user-{number}"))
 
@@ -239,14 +238,13 @@ async def test_at_the_end_what_is_left_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize("how", ["away", "silent"])
-async def test_the_end_waits_for_a_bounded_time(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LAST_S", 0.2)
+async def test_the_end_waits_for_a_bounded_time(how: str) -> None:
     presence = Presence()
     if how == "silent":
         presence.gate.clear()
     else:
         presence.error = ChatError(Reason.UNAVAILABLE, "Away.")
-    reports = _reports(presence)
+    reports = _reports(presence, last_s=0.2)
     reports.opened(_session())
     async with asyncio.timeout(5):
         await reports.close()
