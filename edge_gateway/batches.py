@@ -17,7 +17,9 @@ AnswerT = TypeVar("AnswerT")
 
 _PATIENCE_S = 0.05
 _UNDER_WAY = 4
-"""Batches at once: one that hangs does not hold everybody up."""
+"""Batches at once: one that hangs does not hold everybody up. Neither is a setting: while services answer, what
+gathers is up to how long they take.
+"""
 
 
 class Batches(Generic[QuestionT, AnswerT]):
