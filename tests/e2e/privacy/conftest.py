@@ -27,6 +27,8 @@ async def world(make_database: MakeDatabase, redis_url: str, amqp_url: str) -> A
     databases = {service: await database.url(service) for service in SERVICES}
     overrides = {
         "conversation_svc": {"EXPIRE_SECONDS": "0.2"},
+        # What is told of somebody is what they did just now.
+        "presence_svc": {"PRESENCE_SETTLE_SECONDS": "0"},
         "edge_gateway": {**{f"RATE_{name}": "off" for name in UNLIMITED}, "WS_TYPING_EVERY_MS": "0"},
     }
 
