@@ -17,8 +17,8 @@ AnswerT = TypeVar("AnswerT")
 
 _PATIENCE_S = 0.05
 _UNDER_WAY = 4
-"""Batches at once: one that hangs does not hold everybody up. Neither is a setting: while services answer, what
-gathers is up to how long they take.
+"""Batches at once: one that hangs does not hold everybody up. Neither is a setting: what gathers is up to how
+long a service takes to answer.
 """
 
 
