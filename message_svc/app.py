@@ -12,7 +12,7 @@ from splits.chat.message.v1 import service_pb2_grpc
 
 from message_svc.actions.render_events import render_events
 from message_svc.actions.send_batches import SendBatches
-from message_svc.actions.send_messages import send_messages
+from message_svc.actions.send_messages import Repeats, send_messages
 from message_svc.rpc import MessageServicer
 from message_svc.settings import MessageSettings
 from servicekit.bus import BusPublisher
@@ -72,7 +72,9 @@ class MessageApp:
         )
         trust, clock = Trust.from_file(settings.service_trust_file), SystemClock()
         self.batches = SendBatches(
-            partial(send_messages, self.pool, self.outbox, clock),
+            partial(
+                send_messages, self.pool, self.outbox, clock, repeats=Repeats(settings.send_repeats_seconds)
+            ),
             max_rows=settings.send_batch_rows,
             max_in_flight=settings.send_batches_in_flight,
         )

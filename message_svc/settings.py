@@ -21,3 +21,5 @@ class MessageSettings(PublishingSettings):
     """Messages of one transaction; more wait for the next one."""
     send_batches_in_flight: int = Field(default=2, ge=1)
     """Transactions of sends at a time; while they run, further sends gather. Each takes a connection."""
+    send_repeats_seconds: float = Field(default=10.0, ge=0)
+    """For so long after a message was sent again each transaction looks for repeats before it writes."""

@@ -49,11 +49,17 @@ def acknowledged_before_commit(stack: ExitStack) -> None:
     waits = False
 
     async def early(
-        pool: asyncpg.Pool, outbox: Outbox, clock: Clock, sends: Sequence[NewMessage]
+        pool: asyncpg.Pool,
+        outbox: Outbox,
+        clock: Clock,
+        sends: Sequence[NewMessage],
+        repeats: send_messages.Repeats,
+        *,
+        look: bool,
     ) -> list[Decision]:
         nonlocal waits
         if waits:
-            return await whole(pool, outbox, clock, sends)
+            return await whole(pool, outbox, clock, sends, repeats, look=look)
         waits = True
         decided: asyncio.Future[list[Decision]] = asyncio.get_running_loop().create_future()
 
@@ -62,7 +68,7 @@ def acknowledged_before_commit(stack: ExitStack) -> None:
             try:
                 async with pool.acquire() as conn:
                     async with conn.transaction():
-                        batch = await send_messages.send_in_transaction(conn, sends, clock.now())
+                        batch = await send_messages.send_in_transaction(conn, sends, clock.now(), look=look)
                         decided.set_result(batch.decisions)
                         if any(isinstance(decision, Placed) for decision in batch.decisions):
                             await asyncio.sleep(LATER_SECONDS)
@@ -124,8 +130,8 @@ def counted_later(stack: ExitStack) -> None:
         redactions.extend((gone.conversation_id, gone.sender_id, gone.seq) for gone in redacted)
         await change(conn, redacted=[], **rest)
 
-    async def send_then_count(pool: asyncpg.Pool, *rest: Any) -> list[Decision]:
-        decisions = await send(pool, *rest)
+    async def send_then_count(pool: asyncpg.Pool, *rest: Any, look: bool) -> list[Decision]:
+        decisions = await send(pool, *rest, look=look)
         counts, lowered = waiting[:], redactions[:]
         waiting.clear()
         redactions.clear()

@@ -83,6 +83,7 @@ async def plans_of(pool: asyncpg.Pool, queries: Iterable[Query]) -> list[Plan]:
         for query in queries:
             values = ["NULL" for _ in (await conn.prepare(query.sql)).get_parameters()]
             found.append(Plan(query.name, await _prepared(conn, "EXPLAIN (FORMAT JSON)", query.sql, values)))
+            await conn.execute("DEALLOCATE explained")
     return found
 
 
@@ -108,6 +109,7 @@ async def _explain(conn: asyncpg.Connection, sql: str, args: tuple[object, ...])
         return await _prepared(conn, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)", sql, values)
     finally:
         await transaction.rollback()
+        await conn.execute("DEALLOCATE explained")  # also one that failed: a rollback leaves it there
 
 
 async def _prepared(
@@ -116,7 +118,6 @@ async def _prepared(
     given = f"({', '.join(values)})" if values else ""
     await conn.execute(f"PREPARE explained AS {sql}")
     found = await conn.fetchval(f"{explain} EXECUTE explained{given}")
-    await conn.execute("DEALLOCATE explained")
     plan: Mapping[str, Any] = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
     return plan
 
