@@ -15,6 +15,7 @@ from edge_gateway.sockets.wheel import Wheel
 from servicekit.clock import Clock
 
 _TICKS = 16
+"""Of the wheel in the time after which typing lapses: how exactly that is kept, no more."""
 
 
 class Typists:

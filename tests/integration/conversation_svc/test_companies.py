@@ -306,8 +306,9 @@ async def test_a_full_batch_reads_what_it_answers_with_however_much_is_stored(
         answers = await many_rights(service, *((each, [rita.user_id]) for each in viewers))
         assert answers == [{rita.user_id: True}] * 64
 
-    assert [each.name for each in plans] == ["list_companies", "list_acquainted", "list_acquainted"]
-    for plan, asked in zip(plans, (64, 100, 64), strict=True):
+    found = [each for each in plans if each.name in ("list_companies", "list_acquainted")]
+    assert [each.name for each in found] == ["list_companies", "list_acquainted", "list_acquainted"]
+    for plan, asked in zip(found, (64, 100, 64), strict=True):
         # The conversation, its participants from either end, two people's settings.
         assert plan.rows <= 6 * asked
         assert plan.scanned_whole == set()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from edge_gateway import measures
 from edge_gateway.settings import EdgeSettings
+from edge_gateway.sockets import looks, marks, reports
 
 
 def test_every_setting_has_a_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -13,6 +15,28 @@ def test_every_setting_has_a_default(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
     settings = EdgeSettings()
     assert (settings.edge_port, settings.allowed_origins, settings.demo_enabled) == (8080, (), False)
+
+
+def test_times_are_seconds_where_they_are_kept() -> None:
+    settings = EdgeSettings(
+        ws_recheck_ms=1000,
+        ws_look_timeout_ms=2000,
+        ws_look_retry_ms=3000,
+        ws_look_retry_max_ms=4000,
+        ws_presence_every_ms=5000,
+        ws_presence_gather_ms=6000,
+        ws_presence_retry_ms=7000,
+        ws_presence_last_ms=8000,
+        read_debounce_ms=9000,
+        request_timeout_ms=10_000,
+        read_marks_max=11,
+        read_writes_max=12,
+    )
+    assert measures.look_times(settings) == looks.Times(recheck_s=1, answer_s=2, again_s=3, again_most_s=4)
+    assert measures.report_times(settings) == reports.Times(every_s=5, gather_s=6, retry_s=7, last_s=8)
+    assert measures.mark_bounds(settings) == marks.Bounds(
+        gather_s=9, timeout_s=10, most_waiting=11, most_writes=12
+    )
 
 
 def test_issuers_and_origins_are_read_from_text(monkeypatch: pytest.MonkeyPatch) -> None:
