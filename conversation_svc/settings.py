@@ -53,6 +53,8 @@ class ConversationSettings(PublishingSettings):
     """How often the worker looks for what is due."""
     mail_retry_seconds: float = Field(default=60.0, gt=0)
     """After which time a mail is tried again."""
+    mail_hears_every_message: bool = False
+    """Hears of every message too: while a message_svc of a release without `conversation.written.v1` runs."""
     mail_from: str = "no-reply@localhost"
     """The address that mail comes from."""
     public_url: str = "http://127.0.0.1:8080/demo/"

@@ -44,14 +44,17 @@ async def work(
     )
     messages = Messages(settings.message_svc_target, signer, timeout=settings.message_svc_timeout_seconds)
     delay = timedelta(seconds=settings.unread_mail_delay_seconds)
+    hearable = consumers.mail_events(every_message=True)
+    wanted = consumers.mail_events(every_message=settings.mail_hears_every_message)
+    heard = wanted if settings.mail_enabled else ()
     subscription = Subscription(
         SERVICE,
         consumer_name,
-        routing_keys=consumers.MAIL_EVENTS if settings.mail_enabled else (),
-        dropped_keys=() if settings.mail_enabled else consumers.MAIL_EVENTS,
+        routing_keys=heard,
+        dropped_keys=tuple(key for key in hearable if key not in heard),
         prefetch=settings.consumer_prefetch,
     )
-    # Without mail no event comes any more; what is in the queue still goes by.
+    # Of what is heard no more nothing comes any more; what is in the queue still goes by.
     handler = consumers.remind_of_messages(delay) if settings.mail_enabled else consumers.ignore_messages
     consumer = Consumer(settings.amqp_url, subscription, pool, handler)
     keep = timedelta(days=settings.consumed_keep_days)

@@ -71,9 +71,15 @@ class MessageApp:
             keep=timedelta(days=settings.outbox_keep_days),
         )
         trust, clock = Trust.from_file(settings.service_trust_file), SystemClock()
+        window = timedelta(seconds=settings.written_window_seconds)
         self.batches = SendBatches(
             partial(
-                send_messages, self.pool, self.outbox, clock, repeats=Repeats(settings.send_repeats_seconds)
+                send_messages,
+                self.pool,
+                self.outbox,
+                clock,
+                repeats=Repeats(settings.send_repeats_seconds),
+                window=window,
             ),
             max_rows=settings.send_batch_rows,
             max_in_flight=settings.send_batches_in_flight,
@@ -86,6 +92,7 @@ class MessageApp:
             trust=trust,
             hash_key=settings.message_hash_key.get_secret_value().encode(),
             edit_window=timedelta(seconds=settings.edit_window_seconds),
+            written_window=window,
         )
         self._server = GrpcServer(
             settings=settings,
@@ -121,4 +128,4 @@ async def serve(settings: MessageSettings, stop: asyncio.Event) -> None:
 
 async def _schema_is_there(pool: asyncpg.Pool) -> None:
     # Of the newest migration, so that a release serves only after it.
-    await pool.execute("SELECT muted FROM member LIMIT 0")
+    await pool.execute("SELECT told FROM gate LIMIT 0")

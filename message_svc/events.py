@@ -4,7 +4,7 @@ Realtime, to each member's devices: `message.created` and `message.updated` (wit
 contract shows it), `conversation.requested` or `conversation.updated` when a conversation opens,
 `read.receipt`, and `conversation.updated` to the devices of somebody whose own view changed. Conversation
 events carry no data: the edge joins the receiver's own view. To RabbitMQ: `message.created.v1`,
-`conversation.requested.v1`.
+`conversation.written.v1`, `conversation.requested.v1`.
 """
 
 from __future__ import annotations
@@ -80,6 +80,29 @@ def message_created(message: StoredMessage, recipients: Sequence[str]) -> tuple[
         traceparent=None,
     )
     return realtime, bus
+
+
+def conversation_written(message: StoredMessage, covered_until: datetime) -> BusEvent:
+    """Somebody writes, for the first time in a while: to the bus, beside `message.created.v1`.
+
+    Without a trace, as that one.
+    """
+    conversation_id = str(message.conversation_id)
+    return BusEvent(
+        event_id=new_id(),
+        name="conversation.written.v1",
+        subject=conversation_id,
+        data={  # `ConversationWritten`
+            "conversationId": conversation_id,
+            "seq": str(message.seq),
+            "senderId": message.sender_id,
+            "kind": message.kind,
+            "createdAt": _protobuf_time(message.created_at),
+            "coveredUntil": _protobuf_time(covered_until),
+        },
+        occurred_at=message.created_at,
+        traceparent=None,
+    )
 
 
 def _protobuf_time(at: datetime) -> str:

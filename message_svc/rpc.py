@@ -78,6 +78,7 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
         trust: Trust,
         hash_key: bytes,
         edit_window: timedelta,
+        written_window: timedelta,
     ) -> None:
         self._pool = pool
         self._outbox = outbox
@@ -86,6 +87,7 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
         self._trust = trust
         self._hash_key = hash_key
         self._edit_window = edit_window
+        self._written_window = written_window
 
     async def OpenConversation(
         self, request: rpc.OpenConversationRequest, context: Context
@@ -94,7 +96,9 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
         first = self._new_message(
             acting_user(), gate.conversation_id, request.first_message, current_traceparent()
         )
-        held, decision = await open_conversation(self._pool, self._outbox, self._clock, gate, first)
+        held, decision = await open_conversation(
+            self._pool, self._outbox, self._clock, self._written_window, gate, first
+        )
         response = rpc.OpenConversationResponse(held_version=held.gate_version, differs=held.differs)
         if isinstance(decision, Refused):
             response.refused.CopyFrom(refusal_to_proto(decision))

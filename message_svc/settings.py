@@ -17,6 +17,9 @@ class MessageSettings(PublishingSettings):
     edit_window_seconds: int = Field(default=900, ge=0)
     """How long after it was sent a message may be edited."""
 
+    written_window_seconds: float = Field(default=60.0, ge=0, le=3600)
+    """How long `conversation.written.v1` stands for what its sender writes there; 0: each message is told."""
+
     send_batch_rows: int = Field(default=32, ge=1)
     """Messages of one transaction; more wait for the next one."""
     send_batches_in_flight: int = Field(default=2, ge=1)

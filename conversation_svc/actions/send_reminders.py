@@ -64,13 +64,11 @@ async def _look_after(deps: MailDeps, reminder: Reminder) -> None:
         log.warning("reminder_waits", cause=type(error).__name__, reason=fault.reason.value)
         await _again(deps, reminder, tries=reminder.tries)
         return
-    next_due = deps.clock.now() + deps.delay
     match decision:
         case Drop(seen_seq):
-            await reminders.finish_reminder(
-                deps.pool, reminder, mailed_seq=0, seen_seq=seen_seq, next_due=next_due
-            )
+            await _finish(deps, reminder, mailed_seq=0, seen_seq=seen_seq)
         case Wait(first_seq):
+            next_due = deps.clock.now() + deps.delay
             await reminders.restart_reminder(deps.pool, reminder, next_due, first_seq=first_seq)
         case Send():
             await _send(deps, reminder, decision)
@@ -103,12 +101,19 @@ async def _send(deps: MailDeps, reminder: Reminder, decision: Send) -> None:
             return
         else:
             log.info("mail_sent", mail_id=str(reminder.mail_id))
+    last_seq = decision.view.last_seq
+    await _finish(deps, reminder, mailed_seq=last_seq, seen_seq=last_seq)
+
+
+async def _finish(deps: MailDeps, reminder: Reminder, *, mailed_seq: int, seen_seq: int) -> None:
     await reminders.finish_reminder(
         deps.pool,
         reminder,
-        mailed_seq=decision.view.last_seq,
-        seen_seq=decision.view.last_seq,
+        mailed_seq=mailed_seq,
+        seen_seq=seen_seq,
+        looked_at=reminder.lease - _LEASE,  # when it was claimed, so not later than what was looked at
         next_due=deps.clock.now() + deps.delay,
+        delay=deps.delay,
     )
 
 

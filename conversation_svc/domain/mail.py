@@ -23,12 +23,16 @@ _NAME_CHARS = 60
 
 @dataclass(frozen=True, slots=True)
 class HeardOf:
-    """A message that whoever leaves it unread is mailed about at `due_at`."""
+    """A message that whoever leaves it unread is mailed about at `due_at`.
+
+    Before `covered_until` its sender may write others of which nothing is heard; None: not one.
+    """
 
     conversation_id: UUID
     seq: int
     sender_id: str
     due_at: datetime
+    covered_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import asyncpg
@@ -28,6 +28,7 @@ async def record_reminders(conn: Executor, messages: Sequence[HeardOf]) -> None:
         [message.seq for message in messages],
         [message.sender_id for message in messages],
         [message.due_at for message in messages],
+        [message.covered_until for message in messages],
     )
 
 
@@ -43,11 +44,22 @@ async def begin_sending(conn: Executor, reminder: Reminder) -> bool:
 
 
 async def finish_reminder(
-    conn: Executor, reminder: Reminder, *, mailed_seq: int, seen_seq: int, next_due: datetime
+    conn: Executor,
+    reminder: Reminder,
+    *,
+    mailed_seq: int,
+    seen_seq: int,
+    looked_at: datetime,
+    next_due: datetime,
+    delay: timedelta,
 ) -> None:
-    """Nothing more to remind of, except of messages after `seen_seq` that have come meanwhile."""
+    """Nothing more to remind of, except of messages after `seen_seq`.
+
+    Those that have come meanwhile are looked after at `next_due`; those that may have come unheard since
+    `looked_at`, once all of them are as old as `delay`.
+    """
     key = (reminder.conversation_id, reminder.user_id, reminder.lease)
-    await q.finish_reminder.execute(conn, *key, mailed_seq, seen_seq, next_due)
+    await q.finish_reminder.execute(conn, *key, mailed_seq, seen_seq, next_due, looked_at, delay)
 
 
 async def postpone_reminder(conn: Executor, reminder: Reminder, due_at: datetime, *, tries: int) -> None:

@@ -8,13 +8,15 @@ ON CONFLICT (user_id) DO UPDATE SET email = excluded.email, updated_at = exclude
 WHERE old.email <> excluded.email;
 
 -- name: record_reminders
--- Messages: $1 conversation, $2 seq, $3 sender, $4 due, of each. Everybody in the conversation but the sender, from
+-- Messages: $1 conversation, $2 seq, $3 sender, $4 due, $5 covered until, of each. Everybody in the conversation but the sender, from
 -- the first message on that they did not write; who is being waited for already is not waited for longer. In the
 -- order of their key, so that two batches do not wait for each other.
-INSERT INTO mail_reminders AS old (conversation_id, user_id, mail_id, sender_id, first_seq, last_seq, due_at)
+INSERT INTO mail_reminders AS old (conversation_id, user_id, mail_id, sender_id, first_seq, last_seq, due_at,
+    covered_until)
 SELECT p.conversation_id, p.user_id, gen_random_uuid(), (array_agg(m.sender_id ORDER BY m.seq))[1],
-    min(m.seq), max(m.seq), min(m.due_at)
-FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[]) AS m(conversation_id, seq, sender_id, due_at)
+    min(m.seq), max(m.seq), min(m.due_at), max(m.covered_until)
+FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[], $5::timestamptz[])
+    AS m(conversation_id, seq, sender_id, due_at, covered_until)
 JOIN participants p ON p.conversation_id = m.conversation_id AND p.user_id <> m.sender_id AND p.left_at IS NULL
 GROUP BY p.conversation_id, p.user_id
 ORDER BY p.conversation_id, p.user_id
@@ -23,7 +25,8 @@ ON CONFLICT (conversation_id, user_id) DO UPDATE SET
     mail_id = CASE WHEN old.due_at IS NULL THEN excluded.mail_id ELSE old.mail_id END,
     sender_id = CASE WHEN old.due_at IS NULL THEN excluded.sender_id ELSE old.sender_id END,
     first_seq = CASE WHEN old.due_at IS NULL THEN excluded.first_seq ELSE old.first_seq END,
-    due_at = coalesce(old.due_at, excluded.due_at);
+    due_at = coalesce(old.due_at, excluded.due_at),
+    covered_until = greatest(old.covered_until, excluded.covered_until);
 
 -- name: claim_reminders
 -- $1 now, $2 end of the lease, $3 most.
@@ -53,13 +56,17 @@ RETURNING true;
 
 -- name: finish_reminder
 -- $1 conversation, $2 person, $3 lease, $4 the last message mailed for, $5 the last message seen, $6 when to
--- look again if another has come meanwhile.
+-- look again if another has come meanwhile, $7 when it was looked. Before covered_until others may come of which
+-- nothing is heard: the look after that gives each its full time, $8.
 UPDATE mail_reminders
 SET tries = 0,
     mail_id = gen_random_uuid(),
     mailed_seq = greatest(mailed_seq, $4),
-    first_seq = CASE WHEN last_seq > $5 THEN $5 + 1 ELSE first_seq END,
-    due_at = CASE WHEN last_seq > $5 THEN $6::timestamptz END
+    first_seq = CASE WHEN last_seq > $5 OR covered_until > $7 THEN $5 + 1 ELSE first_seq END,
+    due_at = CASE
+        WHEN last_seq > $5 THEN $6::timestamptz
+        WHEN covered_until > $7 THEN covered_until + $8::interval
+    END
 WHERE conversation_id = $1 AND user_id = $2 AND due_at = $3;
 
 -- name: postpone_reminder

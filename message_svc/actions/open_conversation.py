@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import asyncpg
 
 from message_svc.actions.apply_gates import Held, apply_in_transaction
@@ -12,7 +14,12 @@ from servicekit.outbox import Outbox
 
 
 async def open_conversation(
-    pool: asyncpg.Pool, outbox: Outbox, clock: Clock, gate: GateSnapshot, first: NewMessage
+    pool: asyncpg.Pool,
+    outbox: Outbox,
+    clock: Clock,
+    window: timedelta,
+    gate: GateSnapshot,
+    first: NewMessage,
 ) -> tuple[Held, Decision]:
     """Applies the gate if it is newer, then decides the message under the gate that is then held.
 
@@ -23,6 +30,6 @@ async def open_conversation(
         async with conn.transaction():
             held, receipts = await apply_in_transaction(conn, [gate], now)
             await outbox.add(conn, realtime=receipts)
-            batch = await send_in_transaction(conn, [first], now)
+            batch = await send_in_transaction(conn, [first], now, window)
         outbox.publish_soon(realtime=[*receipts, *batch.realtime], bus=batch.bus)
     return held[0], batch.decisions[0]

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import asyncpg
 import structlog
 
 from message_svc import events, store
-from message_svc.domain import Decision, HeldGate, NewMessage, Placed, Refused, StoredMessage, decide
+from message_svc.domain import Decision, HeldGate, NewMessage, Placed, Refused, StoredMessage, decide, tell
 from servicekit.clock import Clock
 from servicekit.db import Executor
 from servicekit.outbox import BusEvent, Outbox, RealtimeEvent
@@ -71,9 +71,17 @@ class Batch:
 
 
 async def send_messages(
-    pool: asyncpg.Pool, outbox: Outbox, clock: Clock, sends: Sequence[NewMessage], *, repeats: Repeats
+    pool: asyncpg.Pool,
+    outbox: Outbox,
+    clock: Clock,
+    sends: Sequence[NewMessage],
+    *,
+    repeats: Repeats,
+    window: timedelta,
 ) -> list[Decision | RowFaultError]:
     """Stores a batch in one transaction; outcomes in the order of `sends`.
+
+    `window` is how long the bus hears no more of somebody who wrote (see `domain.tell`).
 
     A row that Postgres refuses makes the batch fall back to singles, so that it harms no other.
 
@@ -83,7 +91,7 @@ async def send_messages(
     look = repeats.expected()
     while True:
         try:
-            return list(await _send_batch(pool, outbox, clock, sends, repeats, look=look))
+            return list(await _send_batch(pool, outbox, clock, sends, repeats, window, look=look))
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
             if isinstance(error, asyncpg.UniqueViolationError) and not look:
                 repeats.found()
@@ -95,7 +103,7 @@ async def send_messages(
                 break
     outcomes: list[Decision | RowFaultError] = []
     for send in sends:
-        outcomes.extend(await send_messages(pool, outbox, clock, [send], repeats=repeats))
+        outcomes.extend(await send_messages(pool, outbox, clock, [send], repeats=repeats, window=window))
     return outcomes
 
 
@@ -105,12 +113,13 @@ async def _send_batch(
     clock: Clock,
     sends: Sequence[NewMessage],
     repeats: Repeats,
+    window: timedelta,
     *,
     look: bool,
 ) -> list[Decision]:
     async with pool.acquire() as conn:
         async with conn.transaction():
-            batch = await send_in_transaction(conn, sends, clock.now(), look=look)
+            batch = await send_in_transaction(conn, sends, clock.now(), window, look=look)
         outbox.publish_soon(realtime=batch.realtime, bus=batch.bus)
     if batch.repeats:
         repeats.found()
@@ -118,7 +127,7 @@ async def _send_batch(
 
 
 async def send_in_transaction(
-    conn: Executor, sends: Sequence[NewMessage], now: datetime, *, look: bool = True
+    conn: Executor, sends: Sequence[NewMessage], now: datetime, window: timedelta, *, look: bool = True
 ) -> Batch:
     """Decides and writes a batch inside the caller's transaction.
 
@@ -127,10 +136,10 @@ async def send_in_transaction(
     """
     gates = await store.lock_gates(conn, [send.conversation_id for send in sends])
     replied = await store.find_replied(conn, sends)
-    batch = Batch() if look else _decide(sends, gates, {}, replied, now)
+    batch = Batch() if look else _decide(sends, gates, {}, replied, now, window)
     if look or batch.refuses:
         duplicates = await store.find_duplicates(conn, sends)
-        batch = _decide(sends, gates, duplicates, replied, now)
+        batch = _decide(sends, gates, duplicates, replied, now, window)
     if batch.placed:
         await store.place_messages(
             conn,
@@ -149,6 +158,7 @@ def _decide(
     stored: Mapping[tuple[UUID, str, str], StoredMessage],
     replied: set[tuple[UUID, UUID]],
     now: datetime,
+    window: timedelta,
 ) -> Batch:
     batch = Batch(repeats=bool(stored))
     duplicates = dict(stored)
@@ -162,15 +172,15 @@ def _decide(
             continue
         duplicates[key] = decision.message  # a later send of the same batch may repeat it
         batch.placed.append(decision.message)
-        batch.gates[send.conversation_id] = decision.gate
-        _owe_events(batch, decision, send.traceparent)
+        batch.gates[send.conversation_id] = _owe_events(batch, decision, send.traceparent, window)
         for user_id in decision.gate.snapshot.present:
             member = (user_id, send.conversation_id)
             batch.unread[member] = batch.unread.get(member, 0) + (user_id != send.sender_id)
     return batch
 
 
-def _owe_events(batch: Batch, placed: Placed, traceparent: str | None) -> None:
+def _owe_events(batch: Batch, placed: Placed, traceparent: str | None, window: timedelta) -> HeldGate:
+    """Notes what the message owes; the gate as it stands then."""
     message, snapshot = placed.message, placed.gate.snapshot
     realtime: list[RealtimeEvent] = []
     bus: list[BusEvent] = []
@@ -183,8 +193,14 @@ def _owe_events(batch: Batch, placed: Placed, traceparent: str | None) -> None:
     created, created_bus = events.message_created(shown, snapshot.present)
     realtime.append(created)
     bus.append(created_bus)
+    gate = placed.gate
+    told = tell(gate.told, message.sender_id, message.created_at, window)
+    if told is not gate.told:
+        gate = replace(gate, told=told)
+        bus.append(events.conversation_written(message, told.until + window))
     owed: tuple[RealtimeEvent | BusEvent, ...] = (*realtime, *bus)
     for event in owed:
         event.traceparent = traceparent  # each its own: the sends of a batch come from many traces
     batch.realtime += realtime
     batch.bus += bus
+    return gate

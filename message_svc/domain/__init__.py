@@ -23,6 +23,7 @@ from message_svc.domain.sending import (
     decide,
     hash_body,
 )
+from message_svc.domain.telling import tell
 from message_svc.domain.types import (
     MAX_SEQ,
     Folder,
@@ -34,6 +35,7 @@ from message_svc.domain.types import (
     Rights,
     State,
     StoredMessage,
+    Told,
 )
 
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
     "Rights",
     "State",
     "StoredMessage",
+    "Told",
     "Unchanged",
     "apply_rights",
     "clamp_read",
@@ -61,4 +64,5 @@ __all__ = [
     "decide_redaction",
     "hash_body",
     "renumber",
+    "tell",
 ]

@@ -69,7 +69,7 @@ def decide(
         return Refused.REPLY_NOT_FOUND
     # Clocks of replicas differ; a conversation's own times never run backwards.
     at = now if gate.last_at is None else max(now, gate.last_at)
-    after = HeldGate(gate.snapshot, gate.last_seq + 1, gate.last_change + 1, at)
+    after = HeldGate(gate.snapshot, gate.last_seq + 1, gate.last_change + 1, at, gate.told)
     message = StoredMessage(
         id=new.id,
         conversation_id=new.conversation_id,

@@ -88,13 +88,22 @@ class GateSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """The bus knows that these people wrote; of what they write before `until` it hears no more."""
+
+    until: datetime
+    senders: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class HeldGate:
-    """A gate as it stands in the locked row: the snapshot and the conversation's counters."""
+    """A gate as it stands in the locked row: the snapshot, the counters, and what the bus was told."""
 
     snapshot: GateSnapshot
     last_seq: int
     last_change: int
     last_at: datetime | None
+    told: Told | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from message_svc.domain import (
     NewMessage,
     StoredMessage,
 )
-from message_svc.store.rows import links_json, q, stored_message
+from message_svc.store.rows import links_json, q, stored_message, told_json
 from servicekit.db import Executor
 from servicekit.outbox import BusEvent, RealtimeEvent, bus_rows, realtime_rows
 
@@ -81,6 +81,7 @@ async def place_messages(
         bus_rows(bus),
         [m.reply_to_id for m in messages],
         [links_json(m) for m in messages],
+        [told_json(gate.told) for gate in gates],
     )
 
 

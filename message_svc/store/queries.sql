@@ -8,7 +8,7 @@
 
 -- name: lock_gates
 -- First statement of every content write and of every push. Locks in the order of ids: no deadlocks.
-SELECT id, gate_version, snapshot, last_seq, last_change, last_at
+SELECT id, gate_version, snapshot, last_seq, last_change, last_at, told
 FROM gate
 WHERE id = ANY ($1::uuid[])
 ORDER BY id
@@ -21,8 +21,9 @@ SELECT id, 0, ''::bytea FROM unnest($1::uuid[]) AS new (id) ORDER BY id
 ON CONFLICT (id) DO NOTHING
 
 -- name: raise_gates
+-- Whoever writes next is told of anew: there may be somebody who was not there when the last of it was.
 UPDATE gate
-SET gate_version = raised.gate_version, snapshot = raised.snapshot
+SET gate_version = raised.gate_version, snapshot = raised.snapshot, told = NULL
 FROM unnest($1::uuid[], $2::bigint[], $3::bytea[]) AS raised (id, gate_version, snapshot)
 WHERE gate.id = raised.id
 
@@ -86,9 +87,9 @@ WITH new_messages AS (
                 created_at, reply_to_id, links)
 ), moved_gates AS (
     UPDATE gate
-    SET last_seq = moved.last_seq, last_change = moved.last_change, last_at = moved.last_at
-    FROM unnest($11::uuid[], $12::bigint[], $13::bigint[], $14::timestamptz[])
-        AS moved (id, last_seq, last_change, last_at)
+    SET last_seq = moved.last_seq, last_change = moved.last_change, last_at = moved.last_at, told = moved.told
+    FROM unnest($11::uuid[], $12::bigint[], $13::bigint[], $14::timestamptz[], $23::jsonb[])
+        AS moved (id, last_seq, last_change, last_at, told)
     WHERE gate.id = moved.id
 ), moved_members AS (
     UPDATE member

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import asyncpg
@@ -13,6 +14,7 @@ from message_svc.domain import (
     MemberRow,
     State,
     StoredMessage,
+    Told,
 )
 from message_svc.domain.links import Link
 from servicekit.db import Queries
@@ -21,7 +23,18 @@ q = Queries.load(Path(__file__).with_name("queries.sql"))
 
 
 def held_gate(row: asyncpg.Record) -> HeldGate:
-    return HeldGate(gate_from_bytes(row["snapshot"]), row["last_seq"], row["last_change"], row["last_at"])
+    told = row["told"]
+    return HeldGate(
+        gate_from_bytes(row["snapshot"]),
+        row["last_seq"],
+        row["last_change"],
+        row["last_at"],
+        None if told is None else Told(datetime.fromisoformat(told["until"]), tuple(told["senders"])),
+    )
+
+
+def told_json(told: Told | None) -> dict[str, object] | None:
+    return None if told is None else {"until": told.until, "senders": told.senders}
 
 
 def member_row(row: asyncpg.Record) -> MemberRow:

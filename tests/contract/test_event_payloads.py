@@ -10,7 +10,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from splits.chat.events.v1 import events_pb2
 
 from message_svc.domain import StoredMessage
-from message_svc.events import message_created
+from message_svc.events import conversation_written, message_created
 from servicekit.ids import new_id
 
 NOON = datetime(2026, 11, 28, 12, 0, 1, tzinfo=UTC)
@@ -56,3 +56,20 @@ def test_a_created_message_is_written_as_protobuf_would(created_at: datetime, se
     assert parsed.created_at.ToDatetime(UTC) == created_at
     fields = {field.json_name for field in events_pb2.MessageCreated.DESCRIPTOR.fields}
     assert set(event.payload) == fields
+
+
+@pytest.mark.parametrize("covered_until", [NOON, NOON.replace(microsecond=120_001)])
+def test_what_is_written_is_told_as_protobuf_would(covered_until: datetime) -> None:
+    message = stored(NOON, 2**53 + 1)
+
+    event = conversation_written(message, covered_until)
+
+    parsed = ParseDict(dict(event.payload), events_pb2.ConversationWritten())
+    assert MessageToDict(parsed, always_print_fields_with_no_presence=True) == event.payload
+    assert parsed.conversation_id == str(message.conversation_id)
+    assert (parsed.seq, parsed.sender_id, parsed.kind) == (2**53 + 1, message.sender_id, "text")
+    assert parsed.created_at.ToDatetime(UTC) == NOON
+    assert parsed.covered_until.ToDatetime(UTC) == covered_until
+    assert set(event.payload) == {
+        field.json_name for field in events_pb2.ConversationWritten.DESCRIPTOR.fields
+    }

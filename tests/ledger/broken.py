@@ -12,6 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 from uuid import UUID
@@ -54,12 +55,13 @@ def acknowledged_before_commit(stack: ExitStack) -> None:
         clock: Clock,
         sends: Sequence[NewMessage],
         repeats: send_messages.Repeats,
+        window: timedelta,
         *,
         look: bool,
     ) -> list[Decision]:
         nonlocal waits
         if waits:
-            return await whole(pool, outbox, clock, sends, repeats, look=look)
+            return await whole(pool, outbox, clock, sends, repeats, window, look=look)
         waits = True
         decided: asyncio.Future[list[Decision]] = asyncio.get_running_loop().create_future()
 
@@ -68,7 +70,9 @@ def acknowledged_before_commit(stack: ExitStack) -> None:
             try:
                 async with pool.acquire() as conn:
                     async with conn.transaction():
-                        batch = await send_messages.send_in_transaction(conn, sends, clock.now(), look=look)
+                        batch = await send_messages.send_in_transaction(
+                            conn, sends, clock.now(), window, look=look
+                        )
                         decided.set_result(batch.decisions)
                         if any(isinstance(decision, Placed) for decision in batch.decisions):
                             await asyncio.sleep(LATER_SECONDS)

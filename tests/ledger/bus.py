@@ -1,6 +1,9 @@
-"""What reached RabbitMQ: a queue keeps each event of a new message until it is looked at."""
+"""What reached RabbitMQ: a queue keeps events of messages and of who writes until they are looked at."""
 
 from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
 
 import aio_pika
 import orjson
@@ -8,8 +11,10 @@ from aio_pika.abc import AbstractQueue
 from aio_pika.exceptions import AMQPException
 
 from servicekit.bus import EXCHANGE
+from tests.ledger.truth import Written
 
 _QUEUE = "ledger"
+_CREATED, _WRITTEN = "message.created.v1", "conversation.written.v1"
 _AT_ONCE = 200
 
 
@@ -20,13 +25,17 @@ class Listener:
         self._url = amqp_url
         self.heard: dict[str, set[str]] = {}
         """Ids of events by the message that they tell of."""
+        self.written: dict[str, Written] = {}
+        """That somebody writes, by the event's id."""
 
     async def begin(self) -> None:
         """Makes the queue: what is published from now on arrives there."""
         async with await aio_pika.connect(self._url) as connection:
             channel = await connection.channel()
             exchange = await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
-            await (await self._queue(channel)).bind(exchange, "message.created.v1")
+            queue = await self._queue(channel)
+            for name in (_CREATED, _WRITTEN):
+                await queue.bind(exchange, name)
 
     async def look(self) -> None:
         """Takes what has arrived; nothing while the broker is away."""
@@ -40,14 +49,23 @@ class Listener:
                     return
                 async with queue.iterator(timeout=5) as messages:
                     async for message in messages:
-                        event = orjson.loads(message.body)
-                        self.heard.setdefault(event["data"]["messageId"], set()).add(event["id"])
+                        self._hear(orjson.loads(message.body))
                         await message.ack()
                         left -= 1
                         if not left:
                             return
         except (AMQPException, OSError, TimeoutError):
             return
+
+    def _hear(self, event: dict[str, Any]) -> None:
+        facts = event["data"]
+        if event["type"] == _CREATED:
+            self.heard.setdefault(facts["messageId"], set()).add(event["id"])
+            return
+        until = datetime.fromisoformat(facts["coveredUntil"]).timestamp()
+        self.written[event["id"]] = Written(
+            event["id"], facts["conversationId"], int(facts["seq"]), facts["senderId"], until
+        )
 
     async def _queue(self, channel: aio_pika.abc.AbstractChannel) -> AbstractQueue:
         return await channel.declare_queue(_QUEUE, durable=True, arguments={"x-queue-type": "quorum"})

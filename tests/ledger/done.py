@@ -21,16 +21,19 @@ def jobs_are_done_once(history: History, truth: Truth) -> Iterator[Violation]:
 
 def _effects(history: History, truth: Truth, jobs: Jobs) -> Iterator[Violation]:
     for row in truth.messages:
-        readers = history.members.get(row.conversation, set()) - {row.sender}
-        for event in truth.told.get(row.id, ()):
-            if jobs.consumed[event] > 1:
-                yield Violation("I7", Column.DOUBLED, f"{event} was consumed {jobs.consumed[event]} times")
-            for user in readers:
-                times = jobs.effects[event, user]
-                if times != 1:
-                    column = Column.DOUBLED if times else Column.LOST
-                    text = f"{event} took effect {times} times on {user}"
-                    yield Violation("I7", column, text, backlog=times == 0)
+        if not any(written.covers(row) for written in truth.written):
+            text = f"no event that somebody writes stands for {row.seq} of {row.conversation}"
+            yield Violation("I7", Column.LOST, text, backlog=True)
+    for written in truth.written:
+        event = written.event
+        if jobs.consumed[event] > 1:
+            yield Violation("I7", Column.DOUBLED, f"{event} was consumed {jobs.consumed[event]} times")
+        for user in history.members.get(written.conversation, set()) - {written.sender}:
+            times = jobs.effects[event, user]
+            if times != 1:
+                column = Column.DOUBLED if times else Column.LOST
+                text = f"{event} took effect {times} times on {user}"
+                yield Violation("I7", column, text, backlog=times == 0)
     for (source, user), times in jobs.effects.items():
         if source is None:
             text = f"{times} times something took effect on {user} that was no new event"

@@ -1,8 +1,8 @@
 """What conversation_svc's worker did: which events it consumed, each effect of them, and each mail it sent.
 
-The effect of a message's event is a reminder for whoever is to read it. Reminders are written over, so
-triggers of the ledger's own note each writing, and which events were consumed in the same transaction: it
-takes events in batches, and writes a reminder once for all of a conversation's events among them.
+The effect of an event that somebody writes is a reminder for whoever is to read it. Reminders are written
+over, so triggers of the ledger's own note each writing, and which events were consumed in the same
+transaction: it takes events in batches, and writes a reminder once for all of a conversation's events.
 """
 
 from __future__ import annotations

@@ -137,12 +137,13 @@ async def _judged(
 async def _with_jobs(world: World, kind: Kind, truth: Truth) -> Truth:
     """And what RabbitMQ and its consumers have done with the events of these messages."""
     told = {row.id: world.bus.heard[row.id] for row in truth.messages if row.id in world.bus.heard}
+    written = [each for each in world.bus.written.values() if each.conversation in truth.counters]
     jobs = None
     if kind.jobs:
         mails = world.system.read_log("mail")
-        events = {event: row.conversation for row in truth.messages for event in told.get(row.id, ())}
+        events = {each.event: each.conversation for each in written}
         jobs = await read_jobs(world.admin_url, truth.counters, events, mails)
-    return replace(truth, told=told, jobs=jobs)
+    return replace(truth, told=told, written=written, jobs=jobs)
 
 
 def slowed(before: Sequence[float], away: Sequence[float]) -> list[Violation]:

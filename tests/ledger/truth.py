@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import asyncpg
@@ -23,6 +23,24 @@ class Stored:
     text: str
     kind: str = "text"
     redacted: bool = False
+    at: float = 0.0
+    """When it was stored, in seconds."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """An event that has reached RabbitMQ: `sender` writes, and nothing more of it is told before `until`."""
+
+    event: str
+    conversation: str
+    seq: int
+    sender: str
+    until: float
+
+    def covers(self, row: Stored) -> bool:
+        """Whether the message needs no event of its own."""
+        same = (self.conversation, self.sender) == (row.conversation, row.sender)
+        return same and self.seq <= row.seq and (self.seq == row.seq or row.at < self.until)
 
 
 @dataclass(frozen=True)
@@ -60,6 +78,8 @@ class Truth:
     """Events of any conversation that anybody sees, not published yet."""
     told: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Events that have reached RabbitMQ, by the message that they tell of."""
+    written: Sequence[Written] = ()
+    """Events that have reached RabbitMQ of somebody who writes."""
     jobs: Jobs | None = None
     """What consumers did; None where that is not looked at."""
 
@@ -124,6 +144,7 @@ async def read_truth(admin_url: str, people: Iterable[str]) -> Truth:
                 text=row["text"],
                 kind=row["kind"],
                 redacted=row["redacted_at"] is not None,
+                at=row["created_at"].timestamp(),
             )
             for row in messages
         ],

@@ -79,6 +79,8 @@ _MAILED = {
     "MAIL_RETRY_SECONDS": "1",
     "PUBLIC_URL": "http://127.0.0.1/{conversationId}",
 }
+# What one event stands for is over about as soon.
+_TOLD = {"WRITTEN_WINDOW_SECONDS": "0.5"}
 _UNLIMITED = {f"RATE_{kind}": "off" for kind in ("SEND", "START", "READ", "OTHER", "CONNECT", "FRAMES")}
 
 
@@ -95,6 +97,7 @@ async def running(say: Say) -> AsyncIterator[World]:
         # People of a ledger do in a second what others do in a minute.
         given = dict.fromkeys(("edge_gateway", "edge_gateway_2"), _UNLIMITED)
         given["conversation_svc_worker"] = _MAILED
+        given["message_svc"] = _TOLD
         parts = Parts(databases, urls["REDIS_URL"], urls["AMQP_URL"], given)
         system = System(folder, parts)
         await system.start()

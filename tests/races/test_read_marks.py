@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, TypeVar
 from unittest.mock import patch
@@ -61,7 +61,11 @@ class Talk:
         text = str(self._sent)
         new = NewMessage(new_id(), UUID(self.id), self.writer, f"c{text}", text, hash_body(b"key", text))
         app = self._messages.app
-        await _patiently(lambda: send_messages(app.pool, app.outbox, CLOCK, [new], repeats=Repeats(10.0)))
+        await _patiently(
+            lambda: send_messages(
+                app.pool, app.outbox, CLOCK, [new], repeats=Repeats(10.0), window=timedelta()
+            )
+        )
 
     async def read(self, reader: str) -> None:
         app, seq = self._messages.app, self._sent

@@ -17,7 +17,7 @@ import aio_pika
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from conversation_svc.consumers import MAIL_EVENTS
+from conversation_svc.consumers import mail_events
 from conversation_svc.settings import ConversationSettings
 from conversation_svc.worker import work
 from deploy.local.ports import LOOPBACK, free_port
@@ -130,7 +130,7 @@ async def mail_room(
 ) -> AsyncIterator[MailRoom]:
     """Queues of its own, deleted in the end; nothing waits before a mail."""
     consumer = f"mail_{secrets.token_hex(5)}"
-    subscription = Subscription("conversation_svc", consumer, MAIL_EVENTS)
+    subscription = Subscription("conversation_svc", consumer, mail_events(every_message=False))
     values = {
         "database_url": await service.database.url("conversation_svc"),
         "amqp_url": amqp_url,

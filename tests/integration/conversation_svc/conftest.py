@@ -24,7 +24,10 @@ def key_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def messages(
     make_database: MakeDatabase, redis_url: str, amqp_url: str, key_folder: Path
 ) -> AsyncIterator[MessageService]:
-    async with run_message_service(make_database, redis_url, amqp_url, key_folder) as running:
+    # So short that what it covers without a word of each message is soon over.
+    async with run_message_service(
+        make_database, redis_url, amqp_url, key_folder, written_window_seconds=0.2
+    ) as running:
         yield running
 
 

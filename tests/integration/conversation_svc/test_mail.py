@@ -6,7 +6,10 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
@@ -15,7 +18,12 @@ from splits.chat.conversation.v1 import service_pb2 as rpc
 from splits.chat.message.v1 import service_pb2 as message_rpc
 
 from deploy.local.folders import CHECKOUT
+from message_svc.actions.send_messages import Repeats, send_messages
+from message_svc.domain import NewMessage, Placed, hash_body
+from servicekit.bus import EXCHANGE
+from servicekit.clock import SystemClock
 from servicekit.identity import ActingUser
+from servicekit.ids import new_id
 from tests.support.conversation_svc import ConversationService, new_person
 from tests.support.mail import Catcher, MailRoom, catching, mail_room
 from tests.support.message_svc import TIMEOUT, MessageService
@@ -132,6 +140,110 @@ async def test_one_mail_until_they_have_read(
     assert first["Message-ID"] != second["Message-ID"]
 
 
+async def write(messages: MessageService, sender: ActingUser, conversation: str, window: timedelta) -> None:
+    """One message, told of as under that window."""
+    text = str(new_id())
+    new = NewMessage(
+        new_id(), UUID(conversation), sender.user_id, text, text, hash_body(b"a key of sixteen", text)
+    )
+    [outcome] = await send_messages(
+        messages.pool, messages.app.outbox, SystemClock(), [new], repeats=Repeats(0), window=window
+    )
+    assert isinstance(outcome, Placed)
+
+
+async def test_what_comes_unheard_just_after_the_look_is_mailed_about_too(
+    service: ConversationService, messages: MessageService, room: MailRoom, catcher: Catcher
+) -> None:
+    ada, bob, conversation = await talking(service)
+    window = timedelta(seconds=1)
+    await write(messages, ada, conversation, window)
+    catcher.holds = True
+    async with room.working():
+        await eventually(lambda: asyncio.sleep(0, catcher.has_come))
+        await messages.read(bob.user_id, conversation, 2)
+        await write(messages, ada, conversation, window)
+        catcher.holds = False
+        await eventually(lambda: asyncio.sleep(0, catcher.letters), until=lambda all: len(all) == 2)
+        await handled(room, conversation)
+    heard = "SELECT last_seq FROM mail_reminders WHERE conversation_id = $1"
+    assert await service.pool.fetchval(heard, conversation) == 2  # so nobody told of the third
+    assert len({letter["Message-ID"] for letter in catcher.letters}) == 2
+
+
+async def test_who_was_looked_after_in_vain_is_mailed_about_what_comes_unheard(
+    service: ConversationService, messages: MessageService, room: MailRoom, catcher: Catcher
+) -> None:
+    ada, nobody = new_person("recruiter"), new_person("candidate", email="not an address")
+    await service.meet(ada, nobody)
+    conversation = await service.start(ada, nobody)
+    await service.accept(nobody, conversation)
+    window = timedelta(seconds=1)
+    await write(messages, ada, conversation, window)
+    looked = "SELECT first_seq FROM mail_reminders WHERE conversation_id = $1"
+    async with room.working():
+        await eventually(lambda: service.pool.fetchval(looked, conversation), until=lambda seq: seq == 3)
+        await service.meet(replace(nobody, email="now@example.com"))
+        await write(messages, ada, conversation, window)
+        await eventually(lambda: asyncio.sleep(0, catcher.to("now@example.com")))
+        await handled(room, conversation)
+    assert len(catcher.letters) == 1
+
+
+async def test_sends_and_read_marks_that_race_lose_no_mail_and_make_none_too_many(
+    service: ConversationService, messages: MessageService, room: MailRoom, catcher: Catcher
+) -> None:
+    talks = [await talking(service) for _ in range(12)]
+    window = timedelta(seconds=0.3)
+    async with room.working():
+
+        async def race(number: int) -> None:
+            ada, bob, conversation = talks[number]
+            for turn in range(1, 6):
+                sent = write(messages, ada, conversation, window)
+                await asyncio.gather(sent, messages.read(bob.user_id, conversation, turn + number % 2))
+
+        await asyncio.gather(*(race(number) for number in range(len(talks))))
+        for _, _, conversation in talks:
+            await handled(room, conversation)
+    texts = [part.get_content() for letter in catcher.letters for part in letter.iter_parts()]
+    for _, bob, conversation in talks:
+        assert sum(conversation in text for text in texts) <= 2 * 6  # two parts a mail, and five read marks
+        row = await messages.pool.fetchrow(
+            "SELECT unread, last_read_seq FROM member WHERE conversation_id = $1 AND user_id = $2",
+            UUID(conversation),
+            bob.user_id,
+        )
+        assert row is not None
+        last_mailed = await service.pool.fetchval(
+            "SELECT mailed_seq FROM mail_reminders WHERE conversation_id = $1", conversation
+        )
+        assert bool(row["unread"]) == (last_mailed > row["last_read_seq"])
+
+
+async def test_what_an_earlier_message_svc_tells_is_heard_as_long_as_it_is_asked_for(
+    service: ConversationService, messages: MessageService, room: MailRoom, catcher: Catcher
+) -> None:
+    queue = await room.channel.get_queue(room.queue)  # as an earlier release left it
+    await queue.bind(EXCHANGE, "message.created.v1")
+    await queue.unbind(EXCHANGE, "conversation.written.v1")
+    talks = [await talking(service)]
+    await eventually(room.waiting)
+    async with room.working(mail_hears_every_message=True):
+        await eventually(lambda: asyncio.sleep(0, catcher.letters))
+        await handled(room, talks[0][2])
+    talks.append(await talking(service))
+    await eventually(room.waiting, until=lambda count: count == 2)  # both events of one message
+    async with room.working():
+        await eventually(lambda: asyncio.sleep(0, catcher.letters), until=lambda all: len(all) == 2)
+        await handled(room, talks[1][2])
+        assert await room.waiting() == 0
+    talks.append(await talking(service))
+    await messages.all_told()
+    await eventually(room.waiting, until=lambda count: count == 1)
+    assert len({letter["Message-ID"] for letter in catcher.letters}) == len(catcher.letters) == 2
+
+
 async def test_a_mail_that_the_server_would_not_take_yet_goes_out_once(
     service: ConversationService, room: MailRoom, catcher: Catcher
 ) -> None:
@@ -231,7 +343,8 @@ async def test_a_stop_waits_for_the_mail_that_is_on_its_way(
         asyncio.get_running_loop().call_later(0.5, setattr, catcher, "holds", False)
 
     assert len(catcher.letters) == 1
-    assert await room.due(conversation) == 0  # noted as sent: nobody repeats it
+    mailed = "SELECT mailed_seq FROM mail_reminders WHERE conversation_id = $1"
+    assert await service.pool.fetchval(mailed, conversation) == 1  # noted as sent: nobody repeats it
 
 
 async def test_two_workers_mail_each_person_once(

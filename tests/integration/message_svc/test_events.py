@@ -149,6 +149,29 @@ async def test_the_bus_hears_facts_and_no_body(service: MessageService, amqp_url
     assert heard["conversation.requested.v1"]["data"]["participantIds"] == [ada, bob]
 
 
+async def test_the_bus_hears_of_every_message_and_once_in_a_while_that_somebody_writes(
+    service: MessageService, amqp_url: str
+) -> None:
+    ada, bob = new_people(2)
+    conversation = new_conversation_id()
+    created: list[dict[str, Any]] = []
+    written: list[dict[str, Any]] = []
+    async with open_inbox(amqp_url, "message.created.v1", "conversation.written.v1") as inbox:
+        await service.open(request_gate(conversation, 1, ada, bob), ada)
+        await service.apply(active_gate(conversation, 2, [ada, bob]))  # whoever is new here is told anew
+        for number in range(3):
+            await service.send(ada, conversation, f"a{number}")
+        await service.send_batch(*(service.new_send(bob, conversation, f"b{number}") for number in range(3)))
+        while len(created) < 7:
+            event = orjson.loads((await inbox.next()).body)
+            if event["subject"] == conversation:
+                (created if event["type"] == "message.created.v1" else written).append(event["data"])
+
+    assert [fact["seq"] for fact in created] == ["1", "2", "3", "4", "5", "6", "7"]
+    assert [(fact["seq"], fact["senderId"]) for fact in written] == [("1", ada), ("2", ada), ("5", bob)]
+    assert written[1]["coveredUntil"] == written[2]["coveredUntil"] > created[-1]["createdAt"]
+
+
 async def test_what_a_crash_left_is_published_by_the_relay_with_its_body(
     service: MessageService, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

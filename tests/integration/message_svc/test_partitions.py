@@ -20,14 +20,18 @@ KIND_OF_TABLE = "SELECT relkind FROM pg_class WHERE oid = 'message'::regclass"
 async def test_rows_are_carried_over_under_a_service_that_goes_on_writing(
     make_database: MakeDatabase, redis_url: str, amqp_url: str, tmp_path: Path
 ) -> None:
+    files = sorted(MIGRATIONS.glob("*.sql"))
     earlier = tmp_path / "migrations"
     earlier.mkdir()
-    for file in sorted(MIGRATIONS.glob("*.sql"))[:2]:
+    before, partitions, after = files[:2], files[2], files[3:]
+    for file in before:
         shutil.copy(file, earlier)
     async with run_message_service(
         make_database, redis_url, amqp_url, tmp_path / "keys", migrations=earlier
     ) as service:
         assert await service.pool.fetchval(KIND_OF_TABLE) == b"r"
+        for file in after:  # what this release needs, of which the migration itself knows nothing
+            await service.pool.execute(file.read_text())
         ada, bob = new_people(2)
         conversations = [new_conversation_id() for _ in range(WRITERS)]
         for conversation in conversations:
@@ -56,7 +60,8 @@ async def test_rows_are_carried_over_under_a_service_that_goes_on_writing(
                     await asyncio.sleep(0.01)
 
             await written(5)
-            done = await migrate(service.database.services[SERVICE], schema=SERVICE, directory=MIGRATIONS)
+            shutil.copy(partitions, earlier)
+            done = await migrate(service.database.services[SERVICE], schema=SERVICE, directory=earlier)
             assert done == ["0003_message_partitions.sql"]
             await written(max(map(len, sent.values())) + 5)
             stop.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 from splits.chat.message.v1 import message_pb2 as pb
@@ -41,7 +42,9 @@ async def send(
     """What became of a batch, and whether it looked for its messages among the stored ones."""
     with explained() as plans:
         app = service.app
-        decisions = await send_messages(app.pool, app.outbox, SystemClock(), sends, repeats=repeats)
+        decisions = await send_messages(
+            app.pool, app.outbox, SystemClock(), sends, repeats=repeats, window=timedelta(minutes=1)
+        )
     return decisions, "find_duplicates" in {plan.name for plan in plans}
 
 

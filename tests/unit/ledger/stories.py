@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.ledger.check import check
 from tests.ledger.history import read_history
-from tests.ledger.truth import Member, Stored, Truth
+from tests.ledger.truth import Member, Stored, Truth, Written
 from tests.ledger.violations import View, Violation
 
 Json = dict[str, Any]
@@ -170,7 +170,11 @@ def true_story() -> Story:
         members=[Member(TALK, ADA, "inbox", 3, None, 0), Member(TALK, BOB, "inbox", 1, None, 1)],
         counters={TALK: (3, 3)},
         states={TALK: "active"},
-        told={f"id{seq}": {f"event{seq}"} for seq in range(1, 5)},
+        told={f"id{seq}": {f"created{seq}"} for seq in range(1, 5)},
+        written=[
+            Written(f"event{seq}", TALK, seq, sender, until=1.0)
+            for seq, sender in ((1, ADA), (2, BOB), (3, ADA))
+        ],
     )
     story.views = {
         ADA: View(_totals(0), {"inbox": [for_ada]}, {TALK: everything}),

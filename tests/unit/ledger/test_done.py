@@ -72,9 +72,17 @@ def test_an_event_consumed_twice_is_told() -> None:
     assert story.found() == {"I7"}
 
 
+def test_a_message_that_no_event_stands_for_is_told() -> None:
+    story = done_story()
+    story.truth = replace(story.truth, written=story.truth.written[:2])
+    assert story.violations() == []  # the first stands for the third
+    story.change(3, at=1.0)
+    assert story.found() == {"I7"}
+
+
 def test_a_message_told_of_as_two_events_is_told() -> None:
     story = true_story()
-    story.truth = replace(story.truth, told={**story.truth.told, "id1": {"event1", "another"}})
+    story.truth = replace(story.truth, told={**story.truth.told, "id1": {"created1", "another"}})
     assert story.found() == {"I7"}
 
 

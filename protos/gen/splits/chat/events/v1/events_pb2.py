@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"splits/chat/events/v1/events.proto\x12\x15splits.chat.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x01\n\x0eMessageCreated\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x11\n\tsender_id\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"_\n\x15\x43onversationRequested\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x14\n\x0cinitiator_id\x18\x02 \x01(\t\x12\x17\n\x0fparticipant_ids\x18\x03 \x03(\t\"u\n\x14\x43onversationAccepted\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61\x63\x63\x65pted_by\x18\x02 \x01(\t\x12/\n\x0b\x61\x63\x63\x65pted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x85\x01\n\x14\x43onversationDeclined\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63lined_by\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12/\n\x0b\x64\x65\x63lined_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"x\n\x15\x43onversationWithdrawn\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x14\n\x0cwithdrawn_by\x18\x02 \x01(\t\x12\x30\n\x0cwithdrawn_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"^\n\x13\x43onversationExpired\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12.\n\nexpired_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"f\n\x0c\x42lockCreated\x12\x12\n\nblocker_id\x18\x01 \x01(\t\x12\x12\n\nblocked_id\x18\x02 \x01(\t\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"f\n\x0c\x42lockRemoved\x12\x12\n\nblocker_id\x18\x01 \x01(\t\x12\x12\n\nblocked_id\x18\x02 \x01(\t\x12.\n\nremoved_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"splits/chat/events/v1/events.proto\x12\x15splits.chat.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x01\n\x0eMessageCreated\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63onversation_id\x18\x02 \x01(\t\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12\x11\n\tsender_id\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xbf\x01\n\x13\x43onversationWritten\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12\x11\n\tsender_id\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcovered_until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"_\n\x15\x43onversationRequested\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x14\n\x0cinitiator_id\x18\x02 \x01(\t\x12\x17\n\x0fparticipant_ids\x18\x03 \x03(\t\"u\n\x14\x43onversationAccepted\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61\x63\x63\x65pted_by\x18\x02 \x01(\t\x12/\n\x0b\x61\x63\x63\x65pted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x85\x01\n\x14\x43onversationDeclined\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63lined_by\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12/\n\x0b\x64\x65\x63lined_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"x\n\x15\x43onversationWithdrawn\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12\x14\n\x0cwithdrawn_by\x18\x02 \x01(\t\x12\x30\n\x0cwithdrawn_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"^\n\x13\x43onversationExpired\x12\x17\n\x0f\x63onversation_id\x18\x01 \x01(\t\x12.\n\nexpired_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"f\n\x0c\x42lockCreated\x12\x12\n\nblocker_id\x18\x01 \x01(\t\x12\x12\n\nblocked_id\x18\x02 \x01(\t\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"f\n\x0c\x42lockRemoved\x12\x12\n\nblocker_id\x18\x01 \x01(\t\x12\x12\n\nblocked_id\x18\x02 \x01(\t\x12.\n\nremoved_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,18 +34,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MESSAGECREATED']._serialized_start=95
   _globals['_MESSAGECREATED']._serialized_end=250
-  _globals['_CONVERSATIONREQUESTED']._serialized_start=252
-  _globals['_CONVERSATIONREQUESTED']._serialized_end=347
-  _globals['_CONVERSATIONACCEPTED']._serialized_start=349
-  _globals['_CONVERSATIONACCEPTED']._serialized_end=466
-  _globals['_CONVERSATIONDECLINED']._serialized_start=469
-  _globals['_CONVERSATIONDECLINED']._serialized_end=602
-  _globals['_CONVERSATIONWITHDRAWN']._serialized_start=604
-  _globals['_CONVERSATIONWITHDRAWN']._serialized_end=724
-  _globals['_CONVERSATIONEXPIRED']._serialized_start=726
-  _globals['_CONVERSATIONEXPIRED']._serialized_end=820
-  _globals['_BLOCKCREATED']._serialized_start=822
-  _globals['_BLOCKCREATED']._serialized_end=924
-  _globals['_BLOCKREMOVED']._serialized_start=926
-  _globals['_BLOCKREMOVED']._serialized_end=1028
+  _globals['_CONVERSATIONWRITTEN']._serialized_start=253
+  _globals['_CONVERSATIONWRITTEN']._serialized_end=444
+  _globals['_CONVERSATIONREQUESTED']._serialized_start=446
+  _globals['_CONVERSATIONREQUESTED']._serialized_end=541
+  _globals['_CONVERSATIONACCEPTED']._serialized_start=543
+  _globals['_CONVERSATIONACCEPTED']._serialized_end=660
+  _globals['_CONVERSATIONDECLINED']._serialized_start=663
+  _globals['_CONVERSATIONDECLINED']._serialized_end=796
+  _globals['_CONVERSATIONWITHDRAWN']._serialized_start=798
+  _globals['_CONVERSATIONWITHDRAWN']._serialized_end=918
+  _globals['_CONVERSATIONEXPIRED']._serialized_start=920
+  _globals['_CONVERSATIONEXPIRED']._serialized_end=1014
+  _globals['_BLOCKCREATED']._serialized_start=1016
+  _globals['_BLOCKCREATED']._serialized_end=1118
+  _globals['_BLOCKREMOVED']._serialized_start=1120
+  _globals['_BLOCKREMOVED']._serialized_end=1222
 # @@protoc_insertion_point(module_scope)

@@ -66,6 +66,56 @@ class MessageCreated(_message.Message):
 Global___MessageCreated: _TypeAlias = MessageCreated  # noqa: Y015
 
 @_typing.final
+class ConversationWritten(_message.Message):
+    """`conversation.written.v1`: somebody writes in a conversation, for the first time in a while (WRITTEN_WINDOW_SECONDS
+    of message_svc). For consumers that need to know that there is something to look at, and not each message.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_ID_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
+    SENDER_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    COVERED_UNTIL_FIELD_NUMBER: _builtins.int
+    conversation_id: _builtins.str
+    """UUID."""
+    seq: _builtins.int
+    """Place of the message that it begins with."""
+    sender_id: _builtins.str
+    """Who writes. Others who write meanwhile have events of their own."""
+    kind: _builtins.str
+    """`text` or `system`."""
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When that message was stored."""
+
+    @_builtins.property
+    def covered_until(self) -> _timestamp_pb2.Timestamp:
+        """Until when further messages of the same person may be stored of which no such event tells. Whoever looks
+        before it has to look again. With room for clocks that differ and for transactions that take their time.
+        """
+
+    def __init__(
+        self,
+        *,
+        conversation_id: _builtins.str = ...,
+        seq: _builtins.int = ...,
+        sender_id: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        covered_until: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["covered_until", b"covered_until", "created_at", b"created_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_id", b"conversation_id", "covered_until", b"covered_until", "created_at", b"created_at", "kind", b"kind", "sender_id", b"sender_id", "seq", b"seq"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConversationWritten: _TypeAlias = ConversationWritten  # noqa: Y015
+
+@_typing.final
 class ConversationRequested(_message.Message):
     """`conversation.requested.v1`: a conversation is open; its first message is stored."""
 
