@@ -61,12 +61,10 @@ async def test_the_client_and_the_edge_agree(system: System, control_url: str) -
     environment = {
         **os.environ,
         "EDGE_URL": system.edge_url,
+        "OTHER_EDGE_URL": system.edges[1].url,
         "ISSUER_URL": system.issuer_url,
         "CONTROL_URL": control_url,
     }
-    if len(system.edges) < 2:
-        await system.add_edge()
-    environment["OTHER_EDGE_URL"] = system.edges[1].url
     assert await _run(str(CHECKOUT / "deploy/local/npm.sh"), str(WEB), env=environment) == 0
     code = await _run("npm", "run", "--silent", "-w", "@splits/chat-client", "test:edge", env=environment)
     assert code == 0

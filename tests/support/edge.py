@@ -29,8 +29,15 @@ class Edge:
     """The running edge and what stands behind it."""
 
     app: EdgeApp
-    services: Scripted
-    issuer: Issuer
+    around: Services
+
+    @property
+    def services(self) -> Scripted:
+        return self.around.scripted
+
+    @property
+    def issuer(self) -> Issuer:
+        return self.around.issuer
 
     @property
     def url(self) -> str:
@@ -51,12 +58,24 @@ async def run_edge(keys: Keys, redis_url: str, issuer: Issuer, **settings: Any) 
     async with serve_scripted(keys) as (scripted, target):
         services = Services(scripted, target, keys, redis_url, issuer)
         async with edge_before(services, settings) as edge:
+            yield await serving(edge)
 
-            async def ready() -> bool:
-                return all(edge.app.ready().values())
 
-            await eventually(ready)
-            yield edge
+@asynccontextmanager
+async def run_beside(edge: Edge, **settings: Any) -> AsyncIterator[Edge]:
+    """One more edge before the same services: what somebody does at one, others see at the other."""
+    async with edge_before(edge.around, settings) as other:
+        yield await serving(other)
+
+
+async def serving(edge: Edge) -> Edge:
+    """The edge, once it serves."""
+
+    async def ready() -> bool:
+        return all(edge.app.ready().values())
+
+    await eventually(ready)
+    return edge
 
 
 @dataclass(frozen=True)
@@ -91,7 +110,7 @@ async def edge_before(services: Services, settings: Mapping[str, Any]) -> AsyncI
     app = EdgeApp(EdgeSettings(**values))
     await app.start()
     try:
-        yield Edge(app, services.scripted, services.issuer)
+        yield Edge(app, services)
     finally:
         await app.stop()
 

@@ -1,5 +1,6 @@
-"""People as the edge sees them: a token, a browser's REST, a browser's socket.
+"""People as edges see them: a token, a browser's REST, a browser's socket.
 
+They take turns at edges, and so do the sockets of each: what one does at an edge, others see at another.
 Every answer and every frame is held against the contract on its way.
 """
 
@@ -8,20 +9,19 @@ from __future__ import annotations
 import asyncio
 import itertools
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import aiohttp
 import orjson
-from aiohttp import ClientSession, WSMsgType
+from aiohttp import ClientSession
 from yarl import URL
 
 from tests.support import contract
+from tests.support.live import Live
 
 Json = dict[str, Any]
-PATIENCE = 60.0
 _numbers = itertools.count(1)
 
 
@@ -53,11 +53,29 @@ class Person:
     """Somebody with a token."""
 
     http: ClientSession
-    edge_url: str
+    edge_urls: Sequence[str]
+    """Two at least. Requests go to the first, and whoever has one socket has it there."""
     user_id: str
     token: str
     checked: bool = True
     """Whether answers and frames are held against the contract, which costs more than to serve them."""
+    _sockets: int = field(default=0, init=False)
+    """How many are open."""
+    _latest: str = field(default="", init=False)
+    """The edge of the last one that was opened."""
+
+    def __post_init__(self) -> None:
+        assert len(set(self.edge_urls)) > 1, "what is seen at one edge says nothing about two"
+
+    @property
+    def edge_url(self) -> str:
+        """Where requests go."""
+        return self.edge_urls[0]
+
+    def at(self, edge_url: str) -> Person:
+        """The same person at that edge; a test says why it must be that one."""
+        others = [each for each in self.edge_urls if each != edge_url]
+        return replace(self, edge_urls=(edge_url, *others))
 
     async def request(
         self,
@@ -155,112 +173,49 @@ class Person:
     async def live(
         self, edge_url: str | None = None, *, cursor: str | None = None, **options: Any
     ) -> AsyncIterator[Live]:
-        """An open socket, all read up to `system.caught_up`."""
-        url = f"{edge_url or self.edge_url}/ws/chat"
-        if cursor is not None:
-            url += f"?cursor={cursor}"
-        options.setdefault("protocols", ["chat.v1", f"bearer.{self.token}"])
-        options.setdefault("headers", {"Origin": self.edge_url})
-        async with self.http.ws_connect(url, autoping=True, **options) as socket:
-            live = Live(socket, checked=self.checked)
-            reader = asyncio.create_task(live.read())
-            try:
-                await live.frame("system.caught_up")
-                yield live
-            finally:
-                await socket.close()
-                await reader
+        """An open socket, all read up to `system.caught_up`.
 
+        Without an `edge_url` the only one is at the person's own edge; one beside it, and one that comes back
+        with a cursor, is at another than the latest was.
+        """
+        with self._at_an_edge(edge_url, cursor) as edge_url:
+            url = f"{edge_url}/ws/chat"
+            if cursor is not None:
+                url += f"?cursor={cursor}"
+            options.setdefault("protocols", ["chat.v1", f"bearer.{self.token}"])
+            options.setdefault("headers", {"Origin": edge_url})
+            async with self.http.ws_connect(url, autoping=True, **options) as socket:
+                live = Live(socket, edge_url, checked=self.checked)
+                reader = asyncio.create_task(live.read())
+                try:
+                    await live.frame("system.caught_up")
+                    yield live
+                finally:
+                    await socket.close()
+                    await reader
 
-@dataclass
-class Live:
-    """A socket and all that came over it."""
-
-    socket: aiohttp.ClientWebSocketResponse
-    frames: list[Json] = field(default_factory=list)
-    failure: BaseException | None = None
-    checked: bool = True
-    _news: asyncio.Condition = field(default_factory=asyncio.Condition)
-    ended: bool = False
-
-    async def read(self) -> None:
-        """Reads until it is closed."""
+    @contextmanager
+    def _at_an_edge(self, edge_url: str | None, cursor: str | None) -> Iterator[str]:
+        if edge_url is None and cursor is None and self._sockets == 0:
+            edge_url = self.edge_url
+        elif edge_url is None:
+            edge_url = next(each for each in self.edge_urls if each != self._latest)
+        self._sockets += 1
+        self._latest = edge_url
         try:
-            async for message in self.socket:
-                assert message.type is WSMsgType.TEXT
-                frame = orjson.loads(message.data)
-                if self.checked:
-                    contract.check_frame(frame)
-                await self._note(frame)
-        except AssertionError as error:
-            self.failure = error
-        self.ended = True
-        await self._note(None)
-
-    async def _note(self, frame: Json | None) -> None:
-        async with self._news:
-            if frame is not None:
-                self.frames.append(frame)
-            self._news.notify_all()
-
-    @property
-    def cursor(self) -> str | None:
-        """The last one seen."""
-        return next((frame["cursor"] for frame in reversed(self.frames) if "cursor" in frame), None)
-
-    @property
-    def replayed(self) -> list[Json]:
-        """What came between the welcome and `system.caught_up`."""
-        types = [frame["type"] for frame in self.frames]
-        return self.frames[1 : types.index("system.caught_up")]
-
-    @property
-    def welcome(self) -> Json:
-        """The first frame's data."""
-        assert self.frames[0]["type"] == "system.welcome"
-        data: Json = self.frames[0]["data"]
-        return data
-
-    async def frame(self, name: str, such: Callable[[Json], bool] = lambda _frame: True) -> Json:
-        """The first frame of that type (and such), waited for."""
-        return await self._first(lambda each: each["type"] == name and such(each), name)
-
-    async def reply(self, to: str) -> Json:
-        """The `ack` or `error` of what was said with that id, waited for."""
-        return await self._first(lambda each: each.get("replyTo") == to, f"a reply to {to}")
-
-    async def _first(self, such: Callable[[Json], bool], name: str) -> Json:
-        def found() -> Json | None:
-            return next((each for each in self.frames if such(each)), None)
-
-        async with asyncio.timeout(PATIENCE), self._news:
-            await self._news.wait_for(lambda: self.ended or found() is not None)
-        if self.failure is not None:
-            raise self.failure
-        frame = found()
-        assert frame is not None, f"closed with {self.socket.close_code} before {name}: {self.frames}"
-        return frame
-
-    async def closed(self) -> int | None:
-        """The close code, waited for."""
-        async with asyncio.timeout(PATIENCE), self._news:
-            await self._news.wait_for(lambda: self.ended)
-        if self.failure is not None:
-            raise self.failure
-        return self.socket.close_code
-
-    async def say(self, **frame: object) -> None:
-        """Sends a frame."""
-        await self.socket.send_str(orjson.dumps(frame).decode())
+            yield edge_url
+        finally:
+            self._sockets -= 1
 
 
 @dataclass
 class Town:
-    """Where people come from: an edge and its issuer."""
+    """Where people come from: edges, two at least, and their issuer. Each person is at the next edge."""
 
     http: ClientSession
-    edge_url: str
+    edge_urls: Sequence[str]
     issuer_url: str
+    _people: itertools.count[int] = field(default_factory=itertools.count, init=False)
 
     async def token(self, user_id: str, role: str = "recruiter", **more: object) -> str:
         """A development token; `more` are fields of the issuer's request."""
@@ -273,9 +228,14 @@ class Town:
     async def person(self, role: str = "recruiter", **more: object) -> Person:
         """Somebody new, known to the chat."""
         user_id = f"{role}-{uuid.uuid4().hex[:12]}"
-        person = Person(self.http, self.edge_url, user_id, await self.token(user_id, role, **more))
+        person = self.visitor(user_id, await self.token(user_id, role, **more))
         await person.get("/me")
         return person
+
+    def visitor(self, user_id: str, token: str) -> Person:
+        """Whoever says to be that, with any token, known or not."""
+        turn = next(self._people) % len(self.edge_urls)
+        return Person(self.http, (*self.edge_urls[turn:], *self.edge_urls[:turn]), user_id, token)
 
     async def talking(self) -> tuple[Person, Person, str]:
         """A recruiter and a candidate in an active conversation of one message, both told of all of it.

@@ -20,7 +20,8 @@ import redis.asyncio as redis
 from servicekit.ids import new_id
 from servicekit.outbox.events import RealtimeEvent
 from servicekit.realtime import EVERYBODY, encode_frame
-from tests.support.people import Json, Live, Person, Reply, Town, new_message
+from tests.support.live import Live
+from tests.support.people import Json, Person, Reply, Town, new_message
 from tests.support.privacy import ROLES, STATES, Cell, is_of, pairs
 from tests.support.waiting import eventually
 
@@ -168,17 +169,18 @@ def _busy(problem: Json) -> bool:
 
 async def make_world(
     stack: AsyncExitStack,
-    towns: dict[str, Town],
+    town: Town,
+    sides: dict[str, str],
     marker: redis.Redis,
     expire: Callable[[list[str]], Awaitable[None]],
 ) -> World:
-    """Everybody, on the edge of their side. `expire` makes the time of requests be over."""
+    """Everybody, each at the edge of their side (its URL). `expire` makes the time of requests be over."""
     makers = [("initiator", role, "") for role in ROLES]
     makers += [("recipient", role, state) for role in ROLES for state in STATES]
     souls: dict[tuple[str, str, str], Soul] = {}
 
     async def make(side: str, role: str, state: str) -> None:
-        person = await towns[side].person(role)
+        person = (await town.person(role)).at(sides[side])
         person.checked = False  # by the thousand; others look at their shapes
         live = await stack.enter_async_context(person.live())
         souls[side, role, state] = Soul(person, role, side, live)

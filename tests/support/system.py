@@ -17,7 +17,7 @@ from tests.support.waiting import eventually
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def system(make_database: MakeDatabase, redis_url: str, amqp_url: str) -> AsyncIterator[System]:
-    """One running system for the session, with data of its own: keep tests apart by their users.
+    """One running system of two edges for the session, with data of its own: keep tests apart by their users.
 
     A test that kills or stops a process starts it again (`await bring_back(system, name)`) before it ends.
     """
@@ -34,6 +34,7 @@ async def system(make_database: MakeDatabase, redis_url: str, amqp_url: str) -> 
     running = System(folder, Parts(databases, redis_url=redis_url, amqp_url=amqp_url, overrides=overrides))
     try:
         await running.start()
+        await running.add_edge()
         yield running
     finally:
         await running.stop()
@@ -52,9 +53,9 @@ async def bring_back(system: System, name: str) -> None:
 async def serves_again(system: System) -> None:
     """Returns when every edge serves, after one of their services was away."""
     async with ClientSession() as http:
-        towns = [Town(http, edge.url, system.issuer_url) for edge in system.edges]
-        for town in towns:
-            ada, bob = [await _newcomer(town) for _ in range(2)]
+        town = Town(http, [edge.url for edge in system.edges], system.issuer_url)
+        for edge_url in town.edge_urls:
+            ada, bob = [await _newcomer(town, edge_url) for _ in range(2)]
             message = new_message("hello")
 
             async def start(ada: Person = ada, bob: Person = bob, message: object = message) -> int:
@@ -67,10 +68,10 @@ async def serves_again(system: System) -> None:
             await eventually(look, until=lambda status: status == 200)  # presence_svc calls on its own
 
 
-async def _newcomer(town: Town) -> Person:
-    """As `town.person`, once that can be."""
+async def _newcomer(town: Town, edge_url: str) -> Person:
+    """As `town.person`, at that edge, once that can be."""
     user_id = f"newcomer-{uuid.uuid4().hex[:12]}"
-    person = Person(town.http, town.edge_url, user_id, await town.token(user_id))
+    person = town.visitor(user_id, await town.token(user_id)).at(edge_url)
 
     async def come() -> int:
         return (await person.request("GET", "/me")).status

@@ -14,4 +14,4 @@ from tests.support.people import Town
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def town(system: System) -> AsyncIterator[Town]:
     async with ClientSession(connector=TCPConnector(limit=0)) as http:
-        yield Town(http, system.edge_url, system.issuer_url)
+        yield Town(http, [edge.url for edge in system.edges], system.issuer_url)

@@ -20,7 +20,8 @@ from splits.chat.presence.v1 import service_pb2_grpc
 from deploy.local.system import System
 from servicekit.grpc_client import ServiceClient
 from servicekit.identity import Signer
-from tests.support.people import Live, Person, Town
+from tests.support.live import Live
+from tests.support.people import Person, Town
 from tests.support.system import bring_back
 from tests.support.waiting import eventually
 
@@ -59,8 +60,6 @@ class Marketplace:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def marketplace(system: System) -> AsyncIterator[Marketplace]:
-    if len(system.edges) < 2:
-        await system.add_edge()
     running = Marketplace(system)
     yield running
     await running.close()
@@ -73,7 +72,7 @@ def sid_of(person: Person) -> str:
 
 def on(person: Person, system: System, edge: int) -> Person:
     """The same person at another edge."""
-    return replace(person, edge_url=system.edges[edge].url)
+    return person.at(system.edges[edge].url)
 
 
 async def status(person: Person) -> int:

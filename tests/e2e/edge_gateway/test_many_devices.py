@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 import pytest_asyncio
@@ -17,7 +17,8 @@ from aiohttp import ClientSession, TCPConnector
 from deploy.local.folders import open_temporary
 from deploy.local.system import SERVICES, Edge, Parts, System
 from tests.support.backing import MakeDatabase
-from tests.support.people import Json, Live, Person, Town
+from tests.support.live import Live
+from tests.support.people import Json, Person, Town
 from tests.support.waiting import eventually
 
 TTL_S, PING_MS, TYPING_MS = 7.0, 2000, 2500
@@ -52,7 +53,7 @@ async def pair(make_database: MakeDatabase, redis_url: str, amqp_url: str) -> As
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def town(pair: System) -> AsyncIterator[Town]:
     async with ClientSession(connector=TCPConnector(limit=0)) as http:
-        yield Town(http, pair.edge_url, pair.issuer_url)
+        yield Town(http, [edge.url for edge in pair.edges], pair.issuer_url)
 
 
 @dataclass
@@ -69,9 +70,7 @@ class Device:
     async def turned_on(cls, owner: Person, where: str, edge: Edge, cursor: str | None = None) -> Device:
         """Connected, and told who is here."""
         stack = AsyncExitStack()
-        live = await stack.enter_async_context(
-            owner.live(edge.url, cursor=cursor, headers={"Origin": edge.url})
-        )
+        live = await stack.enter_async_context(owner.live(edge.url, cursor=cursor))
         device = cls(owner, where, edge, live, stack)
         await live.say(type="conversation.open", id="open", conversationId=where)
         await live.frame("ack", lambda frame: frame["replyTo"] == "open")
@@ -124,7 +123,7 @@ async def agree(own: list[Device], theirs: list[Device], text: str) -> None:
     """
     ada, bob, where = own[0].owner, theirs[0].owner, own[0].where
     before = {id(each): each.seen() for each in (*own, *theirs)}
-    at = replace(bob, edge_url=theirs[0].edge.url)
+    at = bob.at(theirs[0].edge.url)
     sent = await at.send(where, text)
     assert sent.status == 201, sent.raw
     seq = sent.body["seq"]
@@ -142,9 +141,7 @@ async def agree(own: list[Device], theirs: list[Device], text: str) -> None:
         )
         assert mine["data"]["self"]["unreadCount"] == 0
         totals.append(mine["data"]["unread"])
-    assert totals == [
-        await ada_at.unread() for ada_at in (replace(ada, edge_url=each.edge.url) for each in own)
-    ]
+    assert totals == [await ada.at(each.edge.url).unread() for each in own]
     for each in theirs:
         receipt = await each.news(
             before[id(each)], "read.receipt", lambda frame: frame["data"]["lastReadSeq"] == seq
@@ -183,7 +180,7 @@ async def test_devices_of_one_person_agree_through_the_death_of(pair: System, to
         for each in (phone, desk, bobs[0], carols):
             await each.live.closed()
         # While they are away something is said, which is not lost on them.
-        meanwhile = await replace(bob, edge_url=stays.url).send(where, "meanwhile")
+        meanwhile = await bob.at(stays.url).send(where, "meanwhile")
         assert meanwhile.status == 201
         phone, desk = await phone.back_at(stays), await desk.back_at(stays)
         bobs[0] = await bobs[0].back_at(stays)

@@ -79,14 +79,16 @@ async def enter(person: Person, **options: int) -> RawSocket:
 
 
 async def closed_with(system: System, code: int) -> float:
-    return await metric(system.ops_url, f'edge_sockets_closed_total{{code="{code}"}}')
+    return await metric(system, f'edge_sockets_closed_total{{code="{code}"}}')
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def rounds(town: Town, system: System, redis_url: str) -> Rounds:
     """What was measured. That every frame came, the load program has seen to."""
-    stalling, flooding = await town.person(), await town.person()
-    publisher = redis.Redis.from_url(redis_url)
+    # All at one edge: those of another have nothing to wait for.
+    stalling, flooding = [(await town.person()).at(system.edge_url) for _ in range(2)]
+    # With a timeout of its own it may keep a cancellation to itself, and `stall` would never end.
+    publisher = redis.Redis.from_url(redis_url, socket_timeout=None)
 
     async def stall() -> None:
         """Reads nothing of a megabyte and more, is closed, and comes again."""

@@ -7,14 +7,16 @@ import itertools
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import quote
 
+import pytest
 import pytest_asyncio
 
 from deploy.local.system import System
-from tests.support.people import Json, Live, Person, Town
+from tests.support.live import Live
+from tests.support.people import Json, Person, Town
 from tests.support.system import bring_back, serves_again
 from tests.support.waiting import eventually
 
@@ -23,6 +25,12 @@ _AT_ONCE_S = 5.0
 """By then: far sooner than the first edge, with its ordinary settings, would look again."""
 _NOWHERE = "redis://127.0.0.1:1/0"
 _numbers = itertools.count(1)
+
+
+@pytest.fixture
+def first(system: System) -> str:
+    """An edge with its ordinary settings, and without those of the second."""
+    return system.edge_url
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -82,7 +90,7 @@ class Viewer:
 @asynccontextmanager
 async def viewing(person: Person, edge_url: str, where: str | None = None) -> AsyncIterator[Viewer]:
     """A socket over some edge, with a conversation on screen."""
-    async with person.live(edge_url, headers={"Origin": edge_url}) as live:
+    async with person.live(edge_url) as live:
         viewer = Viewer(live)
         if where is not None:
             assert await viewer.ask("conversation.open", where) is None
@@ -103,29 +111,29 @@ async def acquainted(town: Town) -> tuple[Person, Person, str]:
     return ada, bob, where
 
 
-async def test_somebody_is_seen_to_come_to_look_away_and_to_go(town: Town, second: str) -> None:
+async def test_somebody_is_seen_to_come_to_look_away_and_to_go(town: Town, first: str, second: str) -> None:
     ada, bob, where = await acquainted(town)
     async with viewing(ada, second, where) as hers:
         assert await hers.presence(bob) == ("offline", True)
-        async with viewing(bob, town.edge_url) as his:
+        async with viewing(bob, first) as his:
             assert await hers.presence(bob) == ("online", True) == await looked_up(ada, bob)
             async with viewing(bob, second):
                 await his.live.say(type="presence.ping", status="away")  # one of two devices
             await his.live.say(type="presence.ping", status="away")
             assert await hers.presence(bob) == ("away", True) == await looked_up(ada, bob)
-            async with viewing(ada, town.edge_url, where) as late:
+            async with viewing(ada, first, where) as late:
                 assert await late.presence(bob) == ("away", True)
         assert await hers.presence(bob) == ("offline", True) == await looked_up(ada, bob)
     assert hers.heard_nothing("presence.updated")
 
 
-async def test_typing_goes_from_edge_to_edge_and_not_to_oneself(town: Town, second: str) -> None:
+async def test_typing_goes_from_edge_to_edge_and_not_to_oneself(town: Town, first: str, second: str) -> None:
     ada, bob, where = await acquainted(town)
     async with (
-        viewing(ada, town.edge_url, where) as hers,
+        viewing(ada, first, where) as hers,
         viewing(ada, second, where) as her_other,
         viewing(bob, second, where) as his,
-        viewing(bob, town.edge_url) as elsewhere,
+        viewing(bob, first) as elsewhere,
     ):
         for typist, reader in ((hers, his), (his, hers)):
             assert await typist.ask("typing.started", where) is None
@@ -142,16 +150,16 @@ async def test_typing_goes_from_edge_to_edge_and_not_to_oneself(town: Town, seco
 
 
 async def test_typing_ends_with_the_socket_and_by_itself_when_the_edge_is_killed(
-    system: System, town: Town, second: str
+    system: System, town: Town, first: str, second: str
 ) -> None:
     ada, bob, where = await acquainted(town)
     async with viewing(bob, second, where) as his:
-        async with viewing(ada, town.edge_url) as hers:
+        async with viewing(ada, first) as hers:
             await hers.ask("typing.started", where)
             assert await his.told("typing.started") == {"userId": ada.user_id}
         assert await his.told("typing.stopped") == {"userId": ada.user_id}
         try:
-            async with viewing(ada, town.edge_url) as hers:
+            async with viewing(ada, first) as hers:
                 await hers.ask("typing.started", where)
                 assert await his.told("typing.started") == {"userId": ada.user_id}
                 system.kill("edge_gateway")
@@ -161,11 +169,11 @@ async def test_typing_ends_with_the_socket_and_by_itself_when_the_edge_is_killed
             await bring_back(system, "edge_gateway")
 
 
-async def test_a_block_is_silent_on_both_sides_at_once(town: Town, second: str) -> None:
+async def test_a_block_is_silent_on_both_sides_at_once(town: Town, first: str, second: str) -> None:
     ada, bob, where = await acquainted(town)
     async with (
-        viewing(bob, town.edge_url, where) as his,
-        viewing(ada, town.edge_url, where) as hers,
+        viewing(bob, first, where) as his,
+        viewing(ada, first, where) as hers,
         viewing(ada, second, where) as her_other,
     ):
         for viewer in (hers, her_other):
@@ -191,10 +199,10 @@ async def test_a_block_is_silent_on_both_sides_at_once(town: Town, second: str) 
 
 
 async def test_a_block_that_no_edge_was_told_of_is_silent_when_it_is_looked_at_again(
-    system: System, town: Town, second: str
+    system: System, town: Town, first: str, second: str
 ) -> None:
     ada, bob, where = await acquainted(town)
-    async with viewing(ada, town.edge_url) as hers, viewing(bob, second, where) as his:
+    async with viewing(ada, first) as hers, viewing(bob, second, where) as his:
         await his.sees(ada, "online")
         await system.exchange("conversation_svc", settings={"REDIS_URL": _NOWHERE})
         try:
@@ -214,9 +222,10 @@ async def test_a_block_that_no_edge_was_told_of_is_silent_when_it_is_looked_at_a
             await serves_again(system)
 
 
-async def test_who_hides_is_not_seen_and_sees_nobody(town: Town, second: str) -> None:
+async def test_who_hides_is_not_seen_and_sees_nobody(town: Town, first: str, second: str) -> None:
     ada, bob, where = await acquainted(town)
-    async with viewing(ada, second, where) as hers, viewing(bob, second, where) as his:
+    # Hers where it is asked again soon: who shows himself again is seen after the next question.
+    async with viewing(ada, second, where) as hers, viewing(bob, first, where) as his:
         await his.sees(ada, "online")
         await hers.sees(bob, "online")
         await bob.request("PATCH", "/me/settings", {"presence": False, "typingIndicators": False})
@@ -232,10 +241,10 @@ async def test_who_hides_is_not_seen_and_sees_nobody(town: Town, second: str) ->
         assert his.heard_nothing("typing.started")
 
 
-async def test_an_accepted_request_shows_who_is_here(town: Town, second: str) -> None:
+async def test_an_accepted_request_shows_who_is_here(town: Town, first: str, second: str) -> None:
     ada, bob = await town.person("recruiter"), await town.person("candidate")
     where = (await ada.start(bob)).body["conversation"]["id"]
-    async with viewing(ada, town.edge_url, where) as hers, viewing(bob, second, where) as his:
+    async with viewing(ada, first, where) as hers, viewing(bob, second, where) as his:
         assert await his.ask("typing.started", where) is None
         assert (await ada.get("/presence", query=f"?userIds={bob.user_id}"))["items"] == []
         assert hers.heard_nothing("presence.updated")
@@ -246,7 +255,7 @@ async def test_an_accepted_request_shows_who_is_here(town: Town, second: str) ->
         assert hers.heard_nothing("typing.started")
 
 
-async def test_a_conversation_of_others_is_not_there(town: Town, second: str) -> None:
+async def test_a_conversation_of_others_is_not_there(town: Town, first: str, second: str) -> None:
     _, _, where = await town.talking()
     stranger = await town.person("company")
     async with viewing(stranger, second) as theirs:
@@ -259,7 +268,7 @@ async def test_a_conversation_of_others_is_not_there(town: Town, second: str) ->
 
 async def test_somebody_whose_id_holds_commas_is_asked_for_like_anybody(town: Town) -> None:
     ada, user_id = await town.person(), f"uid=bob,ou={uuid.uuid4().hex},o=people"
-    bob = replace(ada, user_id=user_id, token=await town.token(user_id, "candidate"))
+    bob = town.visitor(user_id, await town.token(user_id, "candidate"))
     await bob.get("/me")
     where = (await ada.start(bob)).body["conversation"]["id"]
     assert (await bob.post("accept", where)).status == 200
@@ -270,7 +279,7 @@ async def test_somebody_whose_id_holds_commas_is_asked_for_like_anybody(town: To
     # By `userIds` these are three people whom nobody knows, encoded or not.
     for query in (f"?userIds={user_id}", f"?userIds={asked}"):
         assert (await ada.get("/presence", query=query))["items"] == []
-    async with viewing(ada, town.edge_url, where) as hers, bob.live():
+    async with viewing(ada, ada.edge_url, where) as hers, bob.live():
         await hers.sees(bob, "online")
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from deploy.local.system import System
-from tests.support.people import Person, Town, new_message
+from tests.support.people import Town, new_message
 
 
 async def test_fifty_sends_of_one_id_over_two_edges_are_one_message(town: Town, system: System) -> None:
-    if len(system.edges) < 2:
-        await system.add_edge()
     ada, bob, where = await town.talking()
-    edges = [Person(town.http, edge.url, ada.user_id, ada.token) for edge in system.edges[:2]]
+    edges = [ada.at(edge_url) for edge_url in town.edge_urls]
     body = new_message("once")
     async with bob.live() as live:
         answers = await asyncio.gather(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from deploy.local.system import System
-from tests.support.people import Live, Person, Town
+from tests.support.live import Live
+from tests.support.people import Person, Town
 
 
 async def _mark(live: Live, where: str, seq: int) -> None:
@@ -35,9 +36,9 @@ async def test_of_two_devices_that_mark_at_once_the_higher_stands_on_all(town: T
             await live.frame("conversation.updated", lambda frame: frame["data"]["self"]["lastReadSeq"] == 5)
         await sender.frame("read.receipt", lambda frame: frame["data"]["lastReadSeq"] == 5)
         told = [frame["data"]["lastReadSeq"] for frame in sender.frames if frame["type"] == "read.receipt"]
+        # Each edge gathers for itself: the lower mark may be told, but before the higher one.
         assert told == sorted(told)
         assert told[-1] == 5
-        assert 3 not in told
 
 
 async def test_who_reads_and_leaves_has_read(town: Town) -> None:
@@ -53,14 +54,13 @@ async def test_who_reads_and_leaves_has_read(town: Town) -> None:
 
 
 async def test_a_killed_edge_takes_no_mark_with_it_that_was_acknowledged(system: System, town: Town) -> None:
-    if len(system.edges) < 2:
-        await system.add_edge()
     dies, other = system.edges[1], system.edges[0]
     recruiter, candidate, where = await town.talking()
+    recruiter, candidate = recruiter.at(other.url), candidate.at(other.url)  # which stays
     for number in range(2, 8):
         assert (await recruiter.send(where, f"number {number}")).status == 201
     try:
-        async with candidate.live(dies.url, headers={"Origin": dies.url}) as live:
+        async with candidate.live(dies.url) as live:
             await _mark(live, where, 1)
             await _acknowledged(live, 1)
             for seq in (2, 3, 4):
@@ -72,7 +72,7 @@ async def test_a_killed_edge_takes_no_mark_with_it_that_was_acknowledged(system:
             await live.closed()
             acknowledged = [frame["replyTo"] for frame in live.frames if frame["type"] == "ack"]
         assert acknowledged == [f"mark-{seq}" for seq in (1, 2, 3, 4)]
-        async with candidate.live(other.url, headers={"Origin": other.url}) as live:
+        async with candidate.live(other.url) as live:
             stands = {each["conversationId"]: each["lastReadSeq"] for each in live.welcome["watchList"]}
             assert stands[where] in (4, 5, 6)
             await _mark(live, where, 6)

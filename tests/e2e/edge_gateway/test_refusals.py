@@ -8,7 +8,7 @@ import pytest
 
 from deploy.local.system import System
 from edge_gateway.app import ROUTES
-from tests.support.people import Json, Person, Reply, Town
+from tests.support.people import Json, Reply, Town
 
 UNKNOWN = "0193a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"
 
@@ -80,7 +80,7 @@ async def test_who_cannot_be_written_to_is_not_told_apart(town: Town) -> None:
     sender = await town.person("recruiter")
     blocker = await town.person("candidate")
     await blocker.request("PUT", "/blocks/{userId}", userId=sender.user_id)
-    nobody = Person(town.http, town.edge_url, f"nobody-{uuid.uuid4().hex}", "")
+    nobody = town.visitor(f"nobody-{uuid.uuid4().hex}", "")
     answers = [await sender.start(blocker), await sender.start(nobody)]
     assert {(answer.status, answer.code) for answer in answers} == {(403, "undeliverable")}
     assert len({told(answer) for answer in answers}) == 1
@@ -91,7 +91,7 @@ async def test_bad_tokens_of_every_kind_are_one_answer(town: Town) -> None:
     expired = await town.token(good.user_id, expiresIn=-60)
     head, body, signature = good.token.split(".")
     answers = [
-        await Person(town.http, town.edge_url, "x", token).request("GET", "/me")
+        await town.visitor("x", token).request("GET", "/me")
         for token in (
             expired,
             "x",

@@ -17,7 +17,8 @@ from deploy.local.redis import Redis
 from deploy.local.system import SERVICES, Parts, System
 from servicekit.realtime import stream_key
 from tests.support.backing import MakeDatabase
-from tests.support.people import Json, Live, Person, Town
+from tests.support.live import Live
+from tests.support.people import Json, Person, Town
 from tests.support.waiting import eventually
 
 
@@ -196,8 +197,9 @@ async def own(make_database: MakeDatabase, amqp_url: str) -> AsyncIterator[tuple
     try:
         await server.start()
         await running.start()
+        await running.add_edge()
         async with ClientSession(connector=TCPConnector(limit=0)) as http:
-            yield Town(http, running.edge_url, running.issuer_url), server.url
+            yield Town(http, [edge.url for edge in running.edges], running.issuer_url), server.url
     finally:
         await running.stop()
         for child in server.children:

@@ -32,11 +32,11 @@ async def test_a_body_redacted_while_its_replay_is_read_slowly_is_not_told(
         await live.frame("message.created", lambda frame: frame["data"]["message"]["id"] == sent[-1]["id"])
 
     async def told() -> float:
-        return await metric(system.ops_url, "edge_frames_out_total")
+        return await metric(system, "edge_frames_out_total")
 
     before = await told()
-    headers = {"Origin": town.edge_url, "Sec-WebSocket-Protocol": f"chat.v1, bearer.{candidate.token}"}
-    url = f"{town.edge_url}/ws/chat"
+    headers = {"Origin": candidate.edge_url, "Sec-WebSocket-Protocol": f"chat.v1, bearer.{candidate.token}"}
+    url = f"{candidate.edge_url}/ws/chat"
     raw = await RawSocket.connect(url, headers, receive_buffer=4096, query=f"cursor={cursor}")
     assert (await raw.json())["data"]["resumed"] is True
     raw.writer.transport.pause_reading()  # type: ignore[attr-defined]

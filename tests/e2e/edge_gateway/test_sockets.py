@@ -39,14 +39,14 @@ async def test_breaking_the_protocol_ends_a_socket(town: Town, data: bytes) -> N
 async def test_a_foreign_page_is_refused(town: Town, origin: str) -> None:
     person = await town.person()
     headers = {"Origin": origin, "Sec-WebSocket-Protocol": f"chat.v1, bearer.{person.token}"}
-    assert (await RawSocket.connect(f"{town.edge_url}/ws/chat", headers)).status == 403
+    assert (await RawSocket.connect(f"{person.edge_url}/ws/chat", headers)).status == 403
 
 
 async def test_a_token_that_is_over_and_one_that_is_none(town: Town) -> None:
     person = await town.person()
     for token, code in ((await town.token(person.user_id, expiresIn=-60), 4001), ("x.y.z", 4500)):
-        headers = {"Origin": town.edge_url, "Sec-WebSocket-Protocol": f"chat.v1, bearer.{token}"}
-        raw = await RawSocket.connect(f"{town.edge_url}/ws/chat", headers)
+        headers = {"Origin": person.edge_url, "Sec-WebSocket-Protocol": f"chat.v1, bearer.{token}"}
+        raw = await RawSocket.connect(f"{person.edge_url}/ws/chat", headers)
         assert (raw.status, await raw.close_code()) == (101, code)
 
 
@@ -54,10 +54,11 @@ async def test_a_reader_that_stalls_is_closed_and_nobody_else_waits(town: Town, 
     ada, bob = await town.person("recruiter"), await town.person("candidate")
     where = (await ada.start(bob)).body["conversation"]["id"]
     await bob.post("accept", where)
-    before = await metric(system.ops_url, 'edge_sockets_closed_total{code="4003"}')
+    before = await metric(system, 'edge_sockets_closed_total{code="4003"}')
     stalled = await enter(bob, receive_buffer=4096)
     stalled.writer.transport.pause_reading()  # type: ignore[attr-defined]
-    async with bob.live() as reading:
+    # Both sockets at one edge, where one could make the other wait.
+    async with bob.live(bob.edge_url) as reading:
         for number in range(40):
             bodies = [new_message(f"{number}.{each} " + "😀" * 7900) for each in range(8)]
             replies = await asyncio.gather(
@@ -65,7 +66,7 @@ async def test_a_reader_that_stalls_is_closed_and_nobody_else_waits(town: Town, 
             )
             last = max(reply.body["seq"] for reply in replies)
             await reading.frame("message.created", has("seq", last))
-            if await metric(system.ops_url, 'edge_sockets_closed_total{code="4003"}') > before:
+            if await metric(system, 'edge_sockets_closed_total{code="4003"}') > before:
                 break
         else:
             raise AssertionError("the stalled reader was never closed")
@@ -77,7 +78,7 @@ async def test_a_reader_that_stalls_is_closed_and_nobody_else_waits(town: Town, 
 
 async def test_a_client_that_vanishes_leaves_nothing(town: Town, system: System) -> None:
     async def still_open() -> float:
-        return await metric(system.ops_url, "edge_sockets_open")
+        return await metric(system, "edge_sockets_open")
 
     await eventually(still_open, until=lambda count: count == 0)  # of the tests before
     person = await town.person()

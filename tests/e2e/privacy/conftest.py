@@ -52,8 +52,6 @@ async def world(make_database: MakeDatabase, redis_url: str, amqp_url: str) -> A
         http = await stack.enter_async_context(ClientSession(connector=TCPConnector(limit=0)))
         marker = redis.Redis.from_url(redis_url)
         stack.push_async_callback(marker.aclose)
-        towns = {
-            "initiator": Town(http, system.edge_url, system.issuer_url),
-            "recipient": Town(http, other.url, system.issuer_url),
-        }
-        yield await make_world(stack, towns, marker, expire)
+        sides = {"initiator": system.edge_url, "recipient": other.url}
+        town = Town(http, tuple(sides.values()), system.issuer_url)
+        yield await make_world(stack, town, sides, marker, expire)

@@ -1,4 +1,4 @@
-"""One issuer and one edge for the package; a test that needs other settings runs an edge of its own."""
+"""One issuer and two edges for the package; a test that needs other settings runs an edge of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import redis.asyncio as redis
 from aiohttp import ClientSession, TCPConnector
 
 from servicekit.realtime import RealtimePublisher
-from tests.support.edge import Edge, run_edge
+from tests.support.edge import Edge, run_beside, run_edge
 from tests.support.issuer import Issuer, run_issuer
 from tests.support.keys import Keys
 
@@ -23,6 +23,13 @@ async def issuer() -> AsyncIterator[Issuer]:
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def edge(keys: Keys, redis_url: str, issuer: Issuer) -> AsyncIterator[Edge]:
     async with run_edge(keys, redis_url, issuer) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def other_edge(edge: Edge) -> AsyncIterator[Edge]:
+    """Where others are, and other devices; it stands before the same services."""
+    async with run_beside(edge) as running:
         yield running
 
 

@@ -99,6 +99,7 @@ async def test_a_slow_reader_is_closed_and_nobody_else_waits(
 ) -> None:
     async with run_edge(keys, redis_url, issuer, ws_close_timeout_ms=500) as edge:
         ada = somebody()
+        # Both at one edge, where one could make the other wait.
         stalled = await enter(edge, ada, receive_buffer=4096)
         reading = await enter(edge, ada)
         stalled.writer.transport.pause_reading()  # type: ignore[attr-defined]

@@ -31,20 +31,18 @@ from tests.support.waiting import eventually
 
 
 async def test_an_event_reaches_every_socket_of_its_user_and_nobody_else(
-    edge: Edge, publisher: redis.Redis
+    edge: Edge, other_edge: Edge, publisher: redis.Redis
 ) -> None:
     ada, bob = somebody(), somebody()
-    mine, also_mine, other = await enter(edge, ada), await enter(edge, ada), await enter(edge, bob)
+    mine = [await enter(each, ada) for each in (edge, edge, other_edge)]
+    others = [await enter(each, bob) for each in (edge, other_edge)]
     await publisher.publish(channel(ada), message_event(1, "for ada"))
     await publisher.publish(channel(bob), message_event(2, "for bob"))
-    for raw, said, cursor in (
-        (mine, "for ada", "17-1"),
-        (also_mine, "for ada", "17-1"),
-        (other, "for bob", "17-2"),
-    ):
-        received = await raw.json()
-        contract.check_frame(received)
-        assert (received["data"]["message"]["text"], received["cursor"]) == (said, cursor)
+    for sockets, said, cursor in ((mine, "for ada", "17-1"), (others, "for bob", "17-2")):
+        for raw in sockets:
+            received = await raw.json()
+            contract.check_frame(received)
+            assert (received["data"]["message"]["text"], received["cursor"]) == (said, cursor)
 
 
 async def test_a_channel_is_listened_to_only_while_somebody_is_there(
@@ -55,6 +53,7 @@ async def test_a_channel_is_listened_to_only_while_somebody_is_there(
     async def listeners() -> int:
         return int((await publisher.pubsub_numsub(channel(ada)))[0][1])
 
+    # Both at one edge: it listens once for all of its sockets.
     first, second = await enter(edge, ada), await enter(edge, ada)
     assert await listeners() == 1
     first.send(frame(b"\x03\xe8", opcode=8))
@@ -75,6 +74,7 @@ async def test_later_events_never_overtake_one_that_is_being_joined(
         asked = show_conversation(edge, gate=gate)
         edge.services.keep(stored_message(3), stored_message(5))
         ada, bob = somebody(), somebody()
+        # Both at one edge, where one could make the other wait.
         raw, other = await enter(edge, ada), await enter(edge, bob)
         await publisher.publish(channel(ada), message_event(1))
         await publisher.publish(channel(ada), event("conversation.updated", number=2))

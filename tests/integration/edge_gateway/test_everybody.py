@@ -32,17 +32,16 @@ async def text_of_next(raw: RawSocket) -> str:
 
 
 async def test_a_notice_reaches_every_socket_of_every_edge(
-    edge: Edge, keys: Keys, redis_url: str, issuer: Issuer, publisher: redis.Redis
+    edge: Edge, other_edge: Edge, publisher: redis.Redis
 ) -> None:
-    async with run_edge(keys, redis_url, issuer) as other:
-        ada = somebody()
-        sockets = [await enter(edge, ada), await enter(edge, somebody()), await enter(other, ada)]
-        payload = notice()
-        assert await publisher.publish(EVERYBODY, payload) == 2
-        for raw in sockets:
-            frame = await raw.json()
-            contract.check_frame(frame)
-            assert frame == orjson.loads(payload)
+    ada = somebody()
+    sockets = [await enter(edge, ada), await enter(edge, somebody()), await enter(other_edge, ada)]
+    payload = notice()
+    assert await publisher.publish(EVERYBODY, payload) == 2
+    for raw in sockets:
+        frame = await raw.json()
+        contract.check_frame(frame)
+        assert frame == orjson.loads(payload)
 
 
 async def test_rubbish_for_everybody_harms_nobody(edge: Edge, publisher: redis.Redis) -> None:

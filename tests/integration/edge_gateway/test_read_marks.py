@@ -48,6 +48,7 @@ async def mark(raw: RawSocket, seq: int, name: str | None = None) -> None:
 
 
 async def test_devices_of_a_person_share_it_and_the_highest_stands(edge: Edge) -> None:
+    # Both at one edge: what waits to be written waits at each edge for itself.
     marks, ada = note_marks(edge), somebody()
     desk, phone = await enter(edge, ada), await enter(edge, ada)
     await mark(desk, 1, "first")

@@ -134,6 +134,7 @@ async def test_channels_are_shared_and_left_with_the_last_who_listens(
     ada, bob, first, second = somebody(), somebody(), place(), place()
     sights.seen = {(where, ada): {bob} for where in (first, second)}
     sights.people = {bob: Status.ONLINE}
+    # Both at one edge: it listens once for all of its sockets.
     one, other = await enter(edge, ada), await enter(edge, ada)
     assert len(await open_conversation(one, first)) == 2
     assert len(await open_conversation(one, second)) == 1  # how bob is was told

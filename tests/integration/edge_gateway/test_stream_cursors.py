@@ -11,7 +11,7 @@ import redis.asyncio as redis
 
 from edge_gateway.sockets.streams import MAX_REPLAYED
 from servicekit.realtime import RealtimePublisher, stream_key
-from tests.support.edge import Edge, run_edge
+from tests.support.edge import Edge, run_beside, run_edge
 from tests.support.issuer import Issuer
 from tests.support.keys import Keys
 from tests.support.resuming import come, cursors, leave
@@ -23,6 +23,12 @@ from tests.support.waiting import eventually
 async def edge(keys: Keys, redis_url: str, issuer: Issuer) -> AsyncIterator[Edge]:
     """One of the module's own: what its services show stays."""
     async with run_edge(keys, redis_url, issuer) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def other_edge(edge: Edge) -> AsyncIterator[Edge]:
+    async with run_beside(edge) as running:
         yield running
 
 
@@ -73,14 +79,16 @@ async def test_what_is_no_cursor_starts_over(edge: Edge, service: RealtimePublis
     assert (welcome["data"]["resumed"], welcome["data"]["reason"]) == (False, "cursor_unknown")
 
 
-async def test_anothers_cursor_is_none_of_ones_own(edge: Edge, service: RealtimePublisher) -> None:
+async def test_anothers_cursor_is_none_of_ones_own(
+    edge: Edge, other_edge: Edge, service: RealtimePublisher
+) -> None:
     ada, bob = somebody(), somebody()
     await service.publish([realtime("message.created", ada, seq=1)])
     await asyncio.sleep(0.002)  # an id is a millisecond: theirs must not be the same by chance
     await service.publish([realtime("message.created", bob, seq=1)])
     raw, [_, caught_up] = await come(edge, ada)
     await leave(raw)
-    _, [welcome, end] = await come(edge, bob, caught_up["cursor"])
+    _, [welcome, end] = await come(other_edge, bob, caught_up["cursor"])
     assert (welcome["data"]["resumed"], welcome["data"]["reason"]) == (False, "cursor_unknown")
     assert end["cursor"] != caught_up["cursor"]
 

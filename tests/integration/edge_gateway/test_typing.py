@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +70,11 @@ class Signs:
 
 
 @pytest.fixture
+def edges(edge: Edge, other_edge: Edge) -> list[Edge]:
+    return [edge, other_edge]
+
+
+@pytest.fixture
 def signs(edge: Edge) -> Signs:
     found = Signs()
     found.script(edge)
@@ -80,12 +86,12 @@ def place() -> str:
     return str(uuid.uuid4())
 
 
-async def watching(edge: Edge, where: str, *people: str) -> list[RawSocket]:
-    """Sockets with the conversation open, one for each name."""
+async def watching(edges: Sequence[Edge], where: str, *people: str) -> list[RawSocket]:
+    """Sockets with the conversation open, one for each name; they take turns at the edges."""
     sights = Sights()
-    sights.script(edge.services)
+    sights.script(edges[0].services)
     sights.seen = {(where, each): set() for each in people}
-    sockets = [await enter(edge, each) for each in people]
+    sockets = [await enter(edge, each) for edge, each in zip(itertools.cycle(edges), people, strict=False)]
     for raw in sockets:
         assert (await open_conversation(raw, where))[-1]["type"] == "ack"
     return sockets
@@ -161,10 +167,12 @@ async def test_who_is_not_in_it_and_who_acts_for_another_types_nowhere(edge: Edg
     assert answer["problem"]["code"] == "forbidden"
 
 
-async def test_only_those_who_are_named_and_have_it_open_are_told(edge: Edge, publisher: redis.Redis) -> None:
+async def test_only_those_who_are_named_and_have_it_open_are_told(
+    edges: list[Edge], publisher: redis.Redis
+) -> None:
     ada, bob, cid, dan, where = somebody(), somebody(), somebody(), somebody(), place()
-    hers, his, of_cid = await watching(edge, where, ada, bob, cid)
-    of_dan = await enter(edge, dan)
+    hers, his, of_cid = await watching(edges, where, ada, bob, cid)
+    of_dan = await enter(edges[0], dan)
     await publish_typing(publisher, where, ada, [ada, bob, dan])
     await publish_typing(publisher, where, ada, [bob], typing=False)
     assert typing([await following(his), await following(his)]) == [
@@ -177,7 +185,7 @@ async def test_only_those_who_are_named_and_have_it_open_are_told(edge: Edge, pu
 
 async def test_typing_of_which_nothing_more_is_heard_is_over(quick: Edge, publisher: redis.Redis) -> None:
     ada, bob, cid, where = somebody(), somebody(), somebody(), place()
-    his, of_cid = await watching(quick, where, bob, cid)
+    his, of_cid = await watching([quick], where, bob, cid)
     loop = asyncio.get_running_loop()
     await publish_typing(publisher, where, ada, [bob])
     started = loop.time()
@@ -191,7 +199,7 @@ async def test_typing_of_which_nothing_more_is_heard_is_over(quick: Edge, publis
 
 async def test_typing_that_is_renewed_goes_on(quick: Edge, publisher: redis.Redis) -> None:
     ada, bob, where = somebody(), somebody(), place()
-    [his] = await watching(quick, where, bob)
+    [his] = await watching([quick], where, bob)
     for _ in range(4):
         await publish_typing(publisher, where, ada, [bob])
         await asyncio.sleep(0.2)  # renewed before it would lapse
@@ -200,10 +208,10 @@ async def test_typing_that_is_renewed_goes_on(quick: Edge, publisher: redis.Redi
 
 
 async def test_whoever_may_not_know_any_more_is_told_that_it_is_over(
-    edge: Edge, publisher: redis.Redis
+    edges: list[Edge], publisher: redis.Redis
 ) -> None:
     ada, bob, cid, where = somebody(), somebody(), somebody(), place()
-    his, of_cid = await watching(edge, where, bob, cid)
+    his, of_cid = await watching(edges, where, bob, cid)
     await publish_typing(publisher, where, ada, [bob, cid])
     await publish_typing(publisher, where, ada, [cid])
     assert typing(await heard(his, publisher)) == [
@@ -215,7 +223,7 @@ async def test_whoever_may_not_know_any_more_is_told_that_it_is_over(
 
 async def test_a_conversation_that_was_closed_is_told_nothing(edge: Edge, publisher: redis.Redis) -> None:
     ada, bob, where = somebody(), somebody(), place()
-    [his] = await watching(edge, where, bob)
+    [his] = await watching([edge], where, bob)
     await publish_typing(publisher, where, ada, [bob])
     assert len(await heard(his, publisher)) == 1
     await ask(his, type="conversation.close", conversationId=where)
@@ -225,7 +233,7 @@ async def test_a_conversation_that_was_closed_is_told_nothing(edge: Edge, publis
 
 async def test_nothing_is_told_while_it_is_not_known_what_may_be(edge: Edge, publisher: redis.Redis) -> None:
     ada, bob, where = somebody(), somebody(), place()
-    [his] = await watching(edge, where, bob)
+    [his] = await watching([edge], where, bob)
     asked = asyncio.Event()
 
     async def never(_where: str, _viewer: ActingUser | None) -> Any:
@@ -243,7 +251,7 @@ async def test_typing_that_may_not_be_known_any_more_is_over_at_once(
     edge: Edge, publisher: redis.Redis
 ) -> None:
     ada, bob, cid, where = somebody(), somebody(), somebody(), place()
-    [his] = await watching(edge, where, bob)
+    [his] = await watching([edge], where, bob)
     for typist in (ada, cid):
         await publish_typing(publisher, where, typist, [bob])
     await publish_news(publisher, ada)
@@ -263,7 +271,7 @@ async def test_typing_that_may_not_be_known_any_more_is_over_at_once(
 
 async def test_what_is_no_sign_of_typing_is_told_nobody(edge: Edge, publisher: redis.Redis) -> None:
     bob, where = somebody(), place()
-    [his] = await watching(edge, where, bob)
+    [his] = await watching([edge], where, bob)
     for payload in (b"", b"[]", b"\n", b'["x"]\n{}', b'[1]\n{"type":"typing.started","data":{"userId":"x"}}'):
         await publisher.publish(f"conv:{where}", payload)
     assert await heard(his, publisher) == []
