@@ -67,7 +67,7 @@ def realtime_sink(publisher: Publisher[RealtimeEvent]) -> Sink[RealtimeEvent]:
         decode=_decode_realtime,
         weight=lambda event: len(event.recipients),
         gather_s=0.0,
-        delete_every_s=0.05,  # a redaction may wait for it (ADR 0010)
+        delete_every_s=0.2,  # a redaction may wait for it (ADR 0010)
         body_lives_s=1.5,
     )
 
