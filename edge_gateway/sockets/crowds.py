@@ -8,7 +8,7 @@ replaces need not be known. So there is never more of it than people who are wat
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 
 from edge_gateway.sockets.topics import Topics
@@ -23,14 +23,17 @@ class Crowds:
 
     def __init__(self, topics: Topics[Window]) -> None:
         self._topics = topics
-        self._waiting: dict[bytes, tuple[str, bytes]] = {}
-        """By channel: who, and the newest frame about them."""
+        self._waiting: dict[bytes, tuple[str, bytes, Collection[Window]]] = {}
+        """By channel: who, the newest frame about them, and who listens there.
+
+        That is nobody once all have left: who then comes anew is told how they are, which may be newer.
+        """
         self._writes: Iterator[None] | None = None
         """Each step writes one frame; None = nothing is to be told."""
 
     def tell(self, channel: bytes, user_id: str, frame: bytes) -> None:
         """A finished frame about somebody, for all who listen on their channel when its turn comes."""
-        self._waiting[channel] = (user_id, frame)
+        self._waiting[channel] = (user_id, frame, self._topics.of(channel))
         if self._writes is None:
             self._writes = self._write()
             asyncio.get_running_loop().call_soon(self._turn, self._writes)
@@ -45,9 +48,9 @@ class Crowds:
         try:
             while self._waiting:
                 channel = next(iter(self._waiting))
-                user_id, frame = self._waiting.pop(channel)
-                for window in tuple(self._topics.of(channel)):
-                    if window in self._topics.of(channel):  # it may have left meanwhile
+                user_id, frame, listeners = self._waiting.pop(channel)
+                for window in tuple(listeners):
+                    if window in listeners:  # it may have left meanwhile
                         window.show_presence(user_id, frame)
                         yield
         finally:

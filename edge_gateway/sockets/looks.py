@@ -235,7 +235,8 @@ class Looks:
                 continue
             screen.known = False
             if screen.opened is None or screen.opened.done():
-                pause = min(self._times.again_s * 2.0**screen.failures, self._times.again_most_s)
+                longer = 2.0 ** min(screen.failures, 30)
+                pause = min(self._times.again_s * longer, self._times.again_most_s)
                 screen.failures += 1
                 self._later(screen, pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load
             else:

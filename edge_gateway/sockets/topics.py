@@ -42,7 +42,9 @@ class Topics(Generic[ListenerT]):
         return len(self._topics)
 
     def of(self, channel: bytes) -> Collection[ListenerT]:
-        """Who listens on a channel; also who waits for its confirmation."""
+        """Who listens on a channel, and does later on, until the last has left; also who waits for its
+        confirmation.
+        """
         topic = self._topics.get(channel)
         return () if topic is None else topic.listeners
 

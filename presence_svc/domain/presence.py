@@ -114,9 +114,9 @@ def report(state: State, reports: Iterable[Report], now_ms: int, rules: Rules) -
         del leases[min(leases, key=lambda name: leases[name].until_ms)]
     after = advance(replace(state, leases=leases, seen_ms=seen_ms), now_ms, rules)
     stays = after.told is state.told and after.told is not Status.OFFLINE
-    if stays and (after.told_ms is None or now_ms - after.told_ms >= rules.tell_every_ms):
-        return replace(after, told_ms=now_ms)
-    return after
+    # What was told in the future was told by another clock: nothing is known of when.
+    lately = after.told_ms is not None and 0 <= now_ms - after.told_ms < rules.tell_every_ms
+    return replace(after, told_ms=now_ms) if stays and not lately else after
 
 
 def advance(state: State, now_ms: int, rules: Rules) -> State:

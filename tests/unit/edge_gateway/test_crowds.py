@@ -99,6 +99,20 @@ async def test_who_leaves_before_their_turn_is_told_nothing_and_who_comes_is() -
     assert all(each.told == [("cid", b"here")] for each in [*gone, late])
 
 
+async def test_what_was_heard_before_all_left_is_not_told_to_who_comes_after_it() -> None:
+    crowds, topics, watchers = await crowd(600, "cid")
+    again = Watcher()
+    await topics.join(["bob"], cast("Window", again))
+    crowds.tell(b"cid", "cid", b"here")
+    crowds.tell(b"bob", "bob", b"from before")
+    topics.leave(["bob"], cast("Window", again))
+    await topics.join(["bob", "cid"], cast("Window", again))  # and asks how bob is now
+    await told([*watchers, again], ("cid", b"here"))
+    crowds.tell(b"cid", "cid", b"there")
+    await told([*watchers, again], ("cid", b"there"))
+    assert again.told == [("cid", b"here"), ("cid", b"there")]
+
+
 async def test_a_fault_of_one_is_not_the_end_for_the_others() -> None:
     crowds, _, watchers = await crowd(3, "bob")
     faults: list[object] = []

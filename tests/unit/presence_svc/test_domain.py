@@ -232,6 +232,14 @@ def test_nothing_waits_for_a_change_that_another_clock_puts_in_the_future() -> N
     assert announced(here, away) is AWAY
 
 
+def test_who_stays_is_told_again_though_another_clock_told_it_in_the_future() -> None:
+    rules = replace(RULES, tell_every_ms=45_000)
+    here = report(NOTHING, [Report("phone", ONLINE)], START + 3_600_000, rules)
+    back = report(here, [Report("phone", ONLINE)], START, rules)
+    assert announced(here, back) is ONLINE
+    assert announced(back, report(back, [Report("phone", ONLINE)], START + 20_000, rules)) is None
+
+
 # What may happen: some time passes, and then somebody reports, or nobody does.
 connections = st.sampled_from(["a", "b", "c", "d", "e", "f"])
 steps = st.lists(
