@@ -38,6 +38,7 @@ Chatctl = Callable[..., Awaitable[Result]]
 
 @pytest.fixture
 def state(tmp_path: Path, system: System) -> Path:
+    """As `make run` leaves it: chatctl knows one edge, so what it does and follows here is at that one."""
     (tmp_path / "run.json").write_text(json.dumps(system.describe()))
     return tmp_path
 
