@@ -227,9 +227,14 @@ class Socket(asyncio.Protocol):
 
     def _go_on(self, asked: bool) -> None:
         messages, self._rest = self._rest, None
-        if messages is not None and not self._transport.is_closing():
+        if messages is None or self._transport.is_closing():
+            return
+        try:
             self._handle(messages, asked)
             self._regulate()
+        except BaseException:
+            self._transport.abort()  # as the transport itself does after a fault in `data_received`
+            raise
 
     def eof_received(self) -> None:
         """The peer says no more; the transport closes itself once what waits is read."""

@@ -136,3 +136,34 @@ async def test_a_socket_that_is_cut_handles_nothing_of_what_waits() -> None:
         async with asyncio.timeout(10):
             await gone.wait()
     assert len(noting.said) == 8
+
+
+class Faulty(Noting):
+    """Fails with the ninth message, which comes in a later turn than the first."""
+
+    def on_text(self, payload: bytes) -> None:
+        super().on_text(payload)
+        if len(self.said) == 9:
+            raise RuntimeError("ninth")
+
+
+async def test_a_fault_in_a_later_turn_ends_the_connection() -> None:
+    faulty, gone, faults = Faulty([0]), asyncio.Event(), list[object]()
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, context: faults.append(context.get("exception")))
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as peer:
+            peer.connect(server.getsockname())
+            accepted, _ = server.accept()
+            transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, accepted)
+            limits = Limits(ping_s=60, close_timeout_s=5, max_frame=1024, max_buffer=1024, max_ephemeral=1024)
+            Socket(
+                transport, faulty, limits, Metrics(), head=b"", pings=Wheel(60), on_gone=lambda _: gone.set()
+            )
+            peer.sendall(_text(b"x") * 100)
+            async with asyncio.timeout(10):
+                await gone.wait()
+    finally:
+        loop.set_exception_handler(None)
+    assert [str(fault) for fault in faults] == ["ninth"]
+    assert len(faulty.said) == 9
