@@ -28,7 +28,7 @@ from servicekit.identity import Signer, Trust
 from servicekit.migrations import migrate as run_migrations
 from servicekit.outbox import Outbox
 from servicekit.realtime import RealtimePublisher
-from servicekit.runner import repeat
+from servicekit.runner import keep_what_stands, repeat
 
 SERVICE = "conversation_svc"
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -151,6 +151,7 @@ async def serve(settings: ConversationSettings, stop: asyncio.Event) -> None:
     """Runs the service until `stop` is set."""
     app = ConversationApp(settings)
     await app.start()
+    keep_what_stands()
     await stop.wait()
     await app.stop()
 

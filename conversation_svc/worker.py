@@ -19,7 +19,7 @@ from servicekit.clock import SystemClock
 from servicekit.consumer import Consumer, Subscription, forget_consumed
 from servicekit.db import connect_pool
 from servicekit.identity import Signer
-from servicekit.runner import repeat
+from servicekit.runner import keep_what_stands, repeat
 
 _FORGET_SECONDS = 3600.0
 
@@ -62,6 +62,7 @@ async def work(
     async def forget() -> None:
         await forget_consumed(pool, keep)
 
+    keep_what_stands()
     tasks = [consumer.run(stop), repeat(stop, "forget_consumed", _FORGET_SECONDS, forget)]
     if settings.mail_enabled:
         deps = MailDeps(

@@ -23,6 +23,7 @@ from servicekit.identity import Trust
 from servicekit.migrations import migrate as run_migrations
 from servicekit.outbox import Outbox
 from servicekit.realtime import RealtimePublisher
+from servicekit.runner import keep_what_stands
 
 SERVICE = "message_svc"
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -122,6 +123,7 @@ async def serve(settings: MessageSettings, stop: asyncio.Event) -> None:
     """Runs the service until `stop` is set."""
     app = MessageApp(settings)
     await app.start()
+    keep_what_stands()
     await stop.wait()
     await app.stop()
 

@@ -26,7 +26,7 @@ from servicekit.grpc_server import GrpcServer
 from servicekit.identity import Signer, Trust
 from servicekit.migrations import migrate as run_migrations
 from servicekit.redis_commands import RedisCommands
-from servicekit.runner import repeat
+from servicekit.runner import keep_what_stands, repeat
 
 SERVICE = "presence_svc"
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -122,6 +122,7 @@ async def serve(settings: PresenceSettings, stop: asyncio.Event) -> None:
     """Runs the service until `stop` is set."""
     app = PresenceApp(settings)
     await app.start()
+    keep_what_stands()
     await stop.wait()
     await app.stop()
 

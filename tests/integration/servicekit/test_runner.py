@@ -86,3 +86,16 @@ async def main(stop):
     _, err = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode not in (0, None)
     assert b"ZeroDivisionError" in err
+
+
+async def test_full_collections_pass_over_what_was_made_during_the_start() -> None:
+    process = await start("""
+import gc
+
+async def main(stop):
+    made = [[] for _ in range(1000)]
+    runner.keep_what_stands()
+    print(sum(each is made for each in gc.get_objects()), gc.get_freeze_count() > 1000, flush=True)
+""")
+    assert (await line_of(process)).split() == ["0", "True"]
+    assert await asyncio.wait_for(process.wait(), 60) == 0
