@@ -92,8 +92,9 @@ def shown_at(state: State, now_ms: int, rules: Rules) -> Status:
     settles_ms = _settles_ms(state, status, rules)
     if state.told is None or settles_ms is None:
         return status
-    # What changed in the future was noted by another clock: nothing waits for that.
-    waits = settles_ms - rules.settle_ms <= now_ms < settles_ms
+    # What changed in the far future was noted by another clock: nothing waits for that. Some milliseconds are
+    # another replica's that looked at the same clock later.
+    waits = abs(now_ms - (settles_ms - rules.settle_ms)) < rules.settle_ms
     return state.told if waits else status
 
 
@@ -114,8 +115,8 @@ def report(state: State, reports: Iterable[Report], now_ms: int, rules: Rules) -
         del leases[min(leases, key=lambda name: leases[name].until_ms)]
     after = advance(replace(state, leases=leases, seen_ms=seen_ms), now_ms, rules)
     stays = after.told is state.told and after.told is not Status.OFFLINE
-    # What was told in the future was told by another clock: nothing is known of when.
-    lately = after.told_ms is not None and 0 <= now_ms - after.told_ms < rules.tell_every_ms
+    # As there: what was told in the far future was told by another clock, and nothing is known of when.
+    lately = after.told_ms is not None and abs(now_ms - after.told_ms) < rules.tell_every_ms
     return replace(after, told_ms=now_ms) if stays and not lately else after
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -54,21 +54,25 @@ class Plan:
         return int(self.root["Shared Hit Blocks"] + self.root["Shared Read Blocks"])
 
 
-@contextmanager
-def explained() -> Iterator[list[Plan]]:
-    """Every named statement that this process runs meanwhile, in their order.
+@asynccontextmanager
+async def explained(pool: asyncpg.Pool) -> AsyncIterator[list[Plan]]:
+    """Every named statement that is run meanwhile in the database of `pool`, in their order.
+
+    Other services of this process have work of their own in other databases.
 
     Each runs twice, first to be explained in a savepoint that is rolled back: with the plan that a prepared
     statement of the same connection has.
     """
     plans: list[Plan] = []
     run = Query._run
+    database = await pool.fetchval("SELECT current_database()")
 
     async def explain_and_run(
         query: Query, call: Callable[..., Awaitable[Any]], args: tuple[object, ...]
     ) -> Any:
         async with _connection(call) as conn:
-            plans.append(Plan(query.name, await _explain(conn, query.sql, args)))
+            if await conn.fetchval("SELECT current_database()") == database:
+                plans.append(Plan(query.name, await _explain(conn, query.sql, args)))
         return await run(query, call, args)
 
     with patch.object(Query, "_run", explain_and_run):

@@ -297,7 +297,7 @@ async def test_a_full_batch_reads_what_it_answers_with_however_much_is_stored(
         "SELECT id::text, recipient_id FROM conversations WHERE initiator_id = $1 LIMIT 100", rita.user_id
     )
 
-    with explained() as plans:
+    async with explained(service.pool) as plans:
         viewings = [(rita, row["id"]) for row in rows[:64]]
         assert all(len(each.companions) == 1 for each in await companies(service, *viewings))
         people = [row["recipient_id"] for row in rows]

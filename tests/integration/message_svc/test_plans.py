@@ -130,7 +130,7 @@ async def use_everything(service: MessageService) -> None:
 async def plans(crowded: MessageService) -> dict[str, list[Plan]]:
     """By statement, of everything that can be called."""
     found: dict[str, list[Plan]] = defaultdict(list)
-    with explained() as plans:
+    async with explained(crowded.pool) as plans:
         await use_everything(crowded)
     for plan in plans:
         found[plan.name].append(plan)

@@ -40,7 +40,7 @@ async def send(
     service: MessageService, repeats: Repeats, *sends: NewMessage
 ) -> tuple[Sequence[Decision | RowFaultError], bool]:
     """What became of a batch, and whether it looked for its messages among the stored ones."""
-    with explained() as plans:
+    async with explained(service.pool) as plans:
         app = service.app
         decisions = await send_messages(
             app.pool, app.outbox, SystemClock(), sends, repeats=repeats, window=timedelta(minutes=1)

@@ -240,6 +240,12 @@ def test_who_stays_is_told_again_though_another_clock_told_it_in_the_future() ->
     assert announced(back, report(back, [Report("phone", ONLINE)], START + 20_000, rules)) is None
 
 
+def test_who_was_told_of_by_a_replica_that_looked_later_is_not_told_of_twice() -> None:
+    rules = replace(RULES, tell_every_ms=45_000)
+    here = report(NOTHING, [Report("phone", ONLINE)], START + 3, rules)
+    assert announced(here, report(here, [Report("laptop", ONLINE)], START, rules)) is None
+
+
 # What may happen: some time passes, and then somebody reports, or nobody does.
 connections = st.sampled_from(["a", "b", "c", "d", "e", "f"])
 steps = st.lists(
