@@ -238,7 +238,9 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
         ]
         asked = [(user.user_id, after) for user, after in zip(users, moments, strict=True)]
         limit = request.limit or WATCH_LIST_LIMIT
-        async with self._pool.acquire() as conn:
+        # Of one moment: a client takes a message whose number it knows for counted, so one that was stored
+        # between the two would be counted twice or never.
+        async with self._pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
             totals = await store.count_totals_together(conn, [user_id for user_id, _ in asked])
             lists = await store.get_watch_lists(conn, asked, limit + 1)
         return rpc.GetWelcomesResponse(
