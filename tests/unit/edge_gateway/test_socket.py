@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -80,6 +82,26 @@ def _text(payload: bytes) -> bytes:
     return bytes((0x81, 0x80 | len(payload), 0, 0, 0, 0)) + payload
 
 
+Connected = tuple[Socket, socket.socket, asyncio.Transport]
+
+
+@asynccontextmanager
+async def connected(listener: Nobody, gone: asyncio.Event) -> AsyncIterator[Connected]:
+    """A socket of the edge, its peer and its transport; `gone` is set once the connection is."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as peer:
+        peer.connect(server.getsockname())
+        accepted, _ = server.accept()
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, accepted)
+        limits = Limits(ping_s=60, close_timeout_s=5, max_frame=1024, max_buffer=1024, max_ephemeral=1024)
+        edge = Socket(
+            transport, listener, limits, Metrics(), head=b"", pings=Wheel(60), on_gone=lambda _: gone.set()
+        )
+        yield edge, peer, transport
+        async with asyncio.timeout(10):
+            await gone.wait()
+
+
 async def test_what_comes_together_is_handled_in_many_turns_in_order_and_to_its_end() -> None:
     turns, gone = [0], asyncio.Event()
     noting = Noting(turns)
@@ -90,25 +112,10 @@ async def test_what_comes_together_is_handled_in_many_turns_in_order_and_to_its_
         if not gone.is_set():
             loop.call_soon(turn)
 
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as peer:
-        peer.connect(server.getsockname())
-        accepted, _ = server.accept()
-        transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, accepted)
-        limits = Limits(ping_s=60, close_timeout_s=5, max_frame=1024, max_buffer=1024, max_ephemeral=1024)
-        Socket(
-            transport,
-            noting,
-            limits,
-            Metrics(),
-            head=b"",
-            pings=Wheel(60),
-            on_gone=lambda _socket: gone.set(),
-        )
-        said = [b"%d" % number for number in range(1000)]
+    said = [b"%d" % number for number in range(1000)]
+    async with connected(noting, gone) as (_, peer, _):
         peer.sendall(b"".join(map(_text, said)) + _CLOSE)  # all of it is there before any of it is read
         loop.call_soon(turn)
-        async with asyncio.timeout(10):
-            await gone.wait()
     assert [payload for _, payload in noting.said] == said
     in_turn = Counter(number for number, _ in noting.said)
     assert max(in_turn.values()) <= 8
@@ -116,25 +123,10 @@ async def test_what_comes_together_is_handled_in_many_turns_in_order_and_to_its_
 
 
 async def test_a_socket_that_is_cut_handles_nothing_of_what_waits() -> None:
-    noting, gone = Noting([0]), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as peer:
-        peer.connect(server.getsockname())
-        accepted, _ = server.accept()
-        transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, accepted)
-        limits = Limits(ping_s=60, close_timeout_s=5, max_frame=1024, max_buffer=1024, max_ephemeral=1024)
-        Socket(
-            transport,
-            noting,
-            limits,
-            Metrics(),
-            head=b"",
-            pings=Wheel(60),
-            on_gone=lambda _socket: gone.set(),
-        ).data_received(_text(b"x") * 100)
+    noting = Noting([0])
+    async with connected(noting, asyncio.Event()) as (edge, _, transport):
+        edge.data_received(_text(b"x") * 100)
         transport.abort()
-        async with asyncio.timeout(10):
-            await gone.wait()
     assert len(noting.said) == 8
 
 
@@ -148,21 +140,12 @@ class Faulty(Noting):
 
 
 async def test_a_fault_in_a_later_turn_ends_the_connection() -> None:
-    faulty, gone, faults = Faulty([0]), asyncio.Event(), list[object]()
+    faulty, faults = Faulty([0]), list[object]()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _loop, context: faults.append(context.get("exception")))
     try:
-        with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as peer:
-            peer.connect(server.getsockname())
-            accepted, _ = server.accept()
-            transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, accepted)
-            limits = Limits(ping_s=60, close_timeout_s=5, max_frame=1024, max_buffer=1024, max_ephemeral=1024)
-            Socket(
-                transport, faulty, limits, Metrics(), head=b"", pings=Wheel(60), on_gone=lambda _: gone.set()
-            )
+        async with connected(faulty, asyncio.Event()) as (_, peer, _):
             peer.sendall(_text(b"x") * 100)
-            async with asyncio.timeout(10):
-                await gone.wait()
     finally:
         loop.set_exception_handler(None)
     assert [str(fault) for fault in faults] == ["ninth"]
