@@ -124,7 +124,8 @@ async def test_each_gets_the_outcome_of_its_own_message(
         assert reply.body["senderId"] == f"person_{number}"
         assert reply.body["clientMessageId"] == f"c-{number}"
         assert reply.body["conversationId"] == conversation(number)
-    assert [len(call) for call in messages.calls] == [1, 1, 32, 8]
+    # The last two leave in one turn of the loop, and the service may begin the second of them first.
+    assert sorted(len(call) for call in messages.calls) == [1, 1, 8, 32]
     assert edge.count("edge_sends_per_call_sum") == 42
     assert edge.count("edge_sends_per_call_count") == 4
 
