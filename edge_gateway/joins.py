@@ -70,25 +70,26 @@ async def current(
     backends: Backends, user: ActingUser, conversations: Sequence[str], messages: Sequence[tuple[str, int]]
 ) -> Current:
     """What events about these have to say to the user now. Raises ChatError."""
+    told, found = await asyncio.gather(
+        _told(backends, user, conversations), backends.get_messages(user, messages)
+    )
+    return Current(told, {(each.conversation_id, each.seq): views.message(each) for each in found})
 
-    async def no_totals() -> None:
-        return None
 
-    details, members, totals, found = await asyncio.gather(
+async def _told(backends: Backends, user: ActingUser, conversations: Sequence[str]) -> dict[str, Json]:
+    if not conversations:
+        return {}
+    # View and totals are one answer: a message stored between two of them would be counted in one only.
+    details, (members, totals) = await asyncio.gather(
         backends.get_conversations(user, conversations),
-        backends.get_member_views(user, conversations),
-        backends.get_unread(user) if conversations else no_totals(),
-        backends.get_messages(user, messages),
+        backends.get_member_views_and_unread(user, conversations),
     )
     details = await _up_to_date(backends, user, details, members)
-    return Current(
-        {
-            each: views.conversation_event(details[each], members[each], totals)
-            for each in conversations
-            if totals is not None and each in details and each in members
-        },
-        {(each.conversation_id, each.seq): views.message(each) for each in found},
-    )
+    return {
+        each: views.conversation_event(details[each], members[each], totals)
+        for each in conversations
+        if each in details and each in members
+    }
 
 
 async def _up_to_date(

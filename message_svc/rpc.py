@@ -217,8 +217,18 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
         self, request: rpc.GetMemberViewsRequest, context: Context
     ) -> rpc.GetMemberViewsResponse:
         ids = list(dict.fromkeys(UUID(conversation_id) for conversation_id in request.conversation_ids))
-        views = await store.get_member_views(self._pool, acting_user().user_id, ids)
-        return rpc.GetMemberViewsResponse(views=[member_view(view) for view in views])
+        user_id = acting_user().user_id
+        if not request.with_unread:
+            views = await store.get_member_views(self._pool, user_id, ids)
+            return rpc.GetMemberViewsResponse(views=[member_view(view) for view in views])
+        # Of one moment: they are told in one frame, and a message stored between the two would be in one of
+        # them only.
+        async with self._pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+            views = await store.get_member_views(conn, user_id, ids)
+            totals = await store.count_totals(conn, user_id)
+        return rpc.GetMemberViewsResponse(
+            views=[member_view(view) for view in views], unread=unread_totals(totals)
+        )
 
     async def GetUnread(self, request: rpc.GetUnreadRequest, context: Context) -> rpc.GetUnreadResponse:
         return rpc.GetUnreadResponse(

@@ -234,6 +234,18 @@ class Backends:
         response = await call(self._messages, self._messages.stub.GetMemberViews, request, user)
         return {view.conversation_id: view for view in response.views}
 
+    async def get_member_views_and_unread(
+        self, user: ActingUser, ids: Sequence[str]
+    ) -> tuple[dict[str, message_pb.MemberView], message_pb.UnreadTotals]:
+        """Of at least one id, and the totals, of one moment.
+
+        A message_svc of the release before answers without totals; they are then asked for afterwards.
+        """
+        request = message_rpc.GetMemberViewsRequest(conversation_ids=ids, with_unread=True)
+        response = await call(self._messages, self._messages.stub.GetMemberViews, request, user)
+        unread = response.unread if response.HasField("unread") else await self.get_unread(user)
+        return {view.conversation_id: view for view in response.views}, unread
+
     async def get_unread(self, user: ActingUser) -> message_pb.UnreadTotals:
         request = message_rpc.GetUnreadRequest()
         return (await call(self._messages, self._messages.stub.GetUnread, request, user)).unread

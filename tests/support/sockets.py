@@ -152,7 +152,8 @@ def show_conversation(
             message_pb.MemberView(conversation_id=where, last_seq=2, folder=message_pb.FOLDER_INBOX)
             for where in request.conversation_ids
         ]
-        return message_rpc.GetMemberViewsResponse(views=views)
+        totals = message_pb.UnreadTotals() if request.with_unread else None
+        return message_rpc.GetMemberViewsResponse(views=views, unread=totals)
 
     edge.services.answers["GetConversations"] = details
     edge.services.answers["GetMemberViews"] = member

@@ -109,3 +109,25 @@ async def test_details_that_stay_older_are_told_as_they_are(edge: Edge, http: Cl
     show(edge, details=[BEFORE], view=AFTER)
     shown = (await ask(http, edge, "GET", f"/v1/conversations/{WHERE}")).body
     assert (shown["version"], shown["state"]) == (BEFORE, "request")
+
+
+@pytest.mark.parametrize("release", ["before", "now"])
+async def test_an_event_tells_the_totals_that_came_with_the_view_or_else_asks_for_them(
+    edge: Edge, service: RealtimePublisher, release: str
+) -> None:
+    totals = message_pb.UnreadTotals(messages=5, conversations=2, requests=1)
+
+    def views(request: Any, _user: Any) -> message_rpc.GetMemberViewsResponse:
+        asked = release == "now" and request.with_unread
+        return message_rpc.GetMemberViewsResponse(views=[member(AFTER)], unread=totals if asked else None)
+
+    show(edge, details=[AFTER], view=AFTER)
+    edge.services.answers["GetMemberViews"] = views
+    ada = somebody()
+    raw, _ = await come(edge, ada)
+    edge.services.answers["GetUnread"] = lambda _request, _user: message_rpc.GetUnreadResponse(unread=totals)
+    edge.services.calls.clear()
+    await service.publish([realtime("conversation.updated", ada)])
+    told = (await raw.json())["data"]
+    assert told["unread"] == {"messages": 5, "conversations": 2, "requests": 1}
+    assert edge.services.calls.count("GetUnread") == (1 if release == "before" else 0)

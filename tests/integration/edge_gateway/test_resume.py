@@ -98,7 +98,7 @@ async def test_what_may_not_be_read_any_more_is_left_out(
     def hides_other(request: Any, user: Any) -> Any:
         shown = working(request, user)
         return message_rpc.GetMemberViewsResponse(
-            views=[view for view in shown.views if view.conversation_id != OTHER]
+            views=[view for view in shown.views if view.conversation_id != OTHER], unread=shown.unread
         )
 
     edge.services.answers["GetMemberViews"] = hides_other

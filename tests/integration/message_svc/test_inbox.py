@@ -37,6 +37,26 @@ async def test_totals_follow_sends_and_reads_exactly(service: MessageService) ->
     assert await unread(service, ada) == (0, 0, 0)
 
 
+async def test_views_come_with_the_totals_where_they_are_asked_for(service: MessageService) -> None:
+    ada, bob = new_people(2)
+    first = await service.conversation_of([ada, bob], 3)
+    await service.conversation_of([ada, bob], 2)
+    client, [stranger] = service.client(), new_people(1)
+
+    async def views(user_id: str, **options: bool) -> rpc.GetMemberViewsResponse:
+        request = rpc.GetMemberViewsRequest(conversation_ids=[first], **options)
+        acting = ActingUser(user_id, "candidate")
+        return await client.call(client.stub.GetMemberViews, request, timeout=TIMEOUT, acting=acting)
+
+    alone, counted = await views(bob), await views(bob, with_unread=True)
+    assert not alone.HasField("unread")
+    assert counted.views == alone.views
+    assert counted.unread == pb.UnreadTotals(messages=5, conversations=2)
+    nothing = await views(stranger, with_unread=True)
+    assert not nothing.views
+    assert nothing.HasField("unread")
+
+
 async def test_the_inbox_is_paged_newest_activity_first_without_gap_or_repeat(
     service: MessageService,
 ) -> None:

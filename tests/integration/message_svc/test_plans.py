@@ -113,7 +113,9 @@ async def use_everything(service: MessageService) -> None:
     inbox.after.CopyFrom((await call(edge.stub.ListInbox, inbox)).next)
     await call(edge.stub.ListInbox, inbox)
     await call(edge.stub.ListInbox, rpc.ListInboxRequest(list=rpc.INBOX_LIST_ARCHIVED, limit=50))
-    await call(edge.stub.GetMemberViews, rpc.GetMemberViewsRequest(conversation_ids=latest))
+    for with_unread in (False, True):
+        views = rpc.GetMemberViewsRequest(conversation_ids=latest, with_unread=with_unread)
+        await call(edge.stub.GetMemberViews, views)
     await call(edge.stub.GetUnread, rpc.GetUnreadRequest())
     await call(edge.stub.GetWatchList, rpc.GetWatchListRequest(limit=200))
     together = service.signer("edge_gateway").assertion_together([acting])

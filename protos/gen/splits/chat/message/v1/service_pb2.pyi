@@ -632,6 +632,9 @@ class GetMemberViewsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CONVERSATION_IDS_FIELD_NUMBER: _builtins.int
+    WITH_UNREAD_FIELD_NUMBER: _builtins.int
+    with_unread: _builtins.bool
+    """The acting user's totals too, of the same moment as the views."""
     @_builtins.property
     def conversation_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """UUIDs."""
@@ -640,10 +643,11 @@ class GetMemberViewsRequest(_message.Message):
         self,
         *,
         conversation_ids: _abc.Iterable[_builtins.str] | None = ...,
+        with_unread: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_ids", b"conversation_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation_ids", b"conversation_ids", "with_unread", b"with_unread"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -656,18 +660,24 @@ class GetMemberViewsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VIEWS_FIELD_NUMBER: _builtins.int
+    UNREAD_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def views(self) -> _containers.RepeatedCompositeFieldContainer[_message_pb2.MemberView]:
         """In no particular order."""
+
+    @_builtins.property
+    def unread(self) -> _message_pb2.UnreadTotals:
+        """Totals over all, where they were asked for; releases of before leave them out: ask GetUnread then."""
 
     def __init__(
         self,
         *,
         views: _abc.Iterable[_message_pb2.MemberView] | None = ...,
+        unread: _message_pb2.UnreadTotals | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["unread", b"unread"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["views", b"views"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["unread", b"unread", "views", b"views"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
