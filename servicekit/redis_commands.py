@@ -61,10 +61,7 @@ class RedisCommands:
         The future raises RedisError as redis-py has it: ResponseError for a command that Redis refuses,
         ConnectionError or TimeoutError (of `redis.exceptions`) when Redis is away.
         """
-        connection = self._connection
-        if connection is None or connection.over:
-            connection = self._connection = _Connection(self._options, self._tls, self._timeout_s)
-        return connection.call(command)
+        return self._connected().ask(pack(*command), None)
 
     async def run(self, script: Script, keys: Sequence[Word], args: Sequence[Word]) -> Any:
         """The reply of a script. Raises RedisError as `call` does."""
@@ -82,23 +79,46 @@ class RedisCommands:
 
         Raises RedisError as `call` does; others of the calls may have run then.
         """
-        packed = [("EVALSHA", script.sha, len(keys), *keys, *args) for keys, args in calls]
-        replies = await asyncio.gather(*(self.call(*each) for each in packed), return_exceptions=True)
+        packed = [pack("EVALSHA", script.sha, len(keys), *keys, *args) for keys, args in calls]
+        return await self.run_packed(script, packed)
+
+    async def run_packed(self, script: Script, calls: Sequence[bytes]) -> list[Any]:
+        """As `run_all`, of calls that are packed: EVALSHA with the script's hash, its keys and arguments."""
+        replies = await self._pipeline(calls)
         unknown = [place for place, reply in enumerate(replies) if is_unknown_script(reply)]
         if unknown:
             await self.call("SCRIPT", "LOAD", script.source)
-            again = await asyncio.gather(*(self.call(*packed[place]) for place in unknown))
+            again = await self._pipeline([calls[place] for place in unknown])
             for place, reply in zip(unknown, again, strict=True):
                 replies[place] = reply
         for reply in replies:
-            if isinstance(reply, BaseException):
+            if isinstance(reply, RedisError):
                 raise reply
         return replies
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection that nothing is known against."""
+        return self._connection is not None and not self._connection.over
+
     def close(self) -> None:
-        """Ends the connection; what waits in it fails."""
+        """Ends the connection; what waits in it fails, and what was not sent yet never is."""
         if self._connection is not None:
             self._connection.end(RedisConnectionError("closed"))
+
+    def _pipeline(self, calls: Sequence[bytes]) -> asyncio.Future[list[Any]]:
+        """The replies of commands that are packed, errors among them in their places."""
+        return self._connected().ask(b"".join(calls), len(calls))
+
+    def _connected(self) -> _Connection:
+        connection = self._connection
+        if connection is None or connection.over:
+            connection = self._connection = _Connection(self._options, self._tls, self._timeout_s)
+        return connection
+
+
+_Asked = tuple[asyncio.Future[Any], float, list[Any] | None, int | None]
+"""Who waits, until when; of several commands the replies so far, and how many there will be."""
 
 
 class _Connection(asyncio.Protocol):
@@ -114,15 +134,19 @@ class _Connection(asyncio.Protocol):
         self._greeted = 0
         """How many commands of the greeting are answered; all others wait for that."""
         self._unsent: list[bytes] = []
-        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
-        """In the order of their commands: replies, and until when each is waited for."""
+        self._waiting: deque[_Asked] = deque()
+        """In the order of their commands."""
         self._timer: asyncio.TimerHandle | None = None
         self._connecting = self._loop.create_task(self._connect(options, tls), name="redis commands")
 
-    def call(self, command: tuple[Word, ...]) -> asyncio.Future[Any]:
-        packed = _pack(command)
+    def ask(self, packed: bytes, count: int | None) -> asyncio.Future[Any]:
+        """The reply of one command, or the list of those of `count` commands."""
         reply: asyncio.Future[Any] = self._loop.create_future()
-        self._waiting.append((reply, self._loop.time() + self._timeout_s))
+        if count == 0:
+            reply.set_result([])
+            return reply
+        replies: list[Any] | None = None if count is None else []
+        self._waiting.append((reply, self._loop.time() + self._timeout_s, replies, count))
         if self._timer is None:
             self._timer = self._loop.call_later(self._timeout_s, self._on_time)
         if not self._unsent:
@@ -140,10 +164,11 @@ class _Connection(asyncio.Protocol):
             self._timer.cancel()
         if self._transport is not None:
             self._transport.abort()
-        for reply, _ in self._waiting:
+        for reply, *_ in self._waiting:
             if not reply.done():
                 reply.set_exception(error)
         self._waiting.clear()
+        self._unsent.clear()
 
     async def _connect(self, options: Mapping[str, Any], tls: bool) -> None:
         try:
@@ -160,8 +185,9 @@ class _Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its bases
         if self.over:
             self._transport.abort()
+            return
         for command in self._greeting:
-            self._transport.write(_pack(command))
+            self._transport.write(pack(*command))
         self._send()
 
     def data_received(self, data: bytes) -> None:
@@ -184,7 +210,13 @@ class _Connection(asyncio.Protocol):
             return
         if not self._waiting:
             raise InvalidResponse("a reply that nobody asked for")
-        future, _ = self._waiting.popleft()
+        future, _, replies, count = self._waiting[0]
+        if replies is not None:
+            replies.append(reply)
+            if len(replies) != count:
+                return
+            reply = replies
+        self._waiting.popleft()
         if future.done():
             return  # whoever asked has gone
         if isinstance(reply, RedisError):
@@ -225,6 +257,7 @@ def _greeting(options: Mapping[str, Any]) -> list[tuple[Word, ...]]:
     return commands
 
 
-def _pack(command: tuple[Word, ...]) -> bytes:
+def pack(*command: Word) -> bytes:
+    """A command as Redis' protocol has it."""
     packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub means 1-tuples
     return packed

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -100,6 +101,8 @@ def bus_rows(events: Sequence[BusEvent]) -> list[dict[str, Any]]:
     ]
 
 
+@lru_cache(maxsize=256)
 def rfc3339(moment: datetime) -> str:
     """A time as the contract has it: UTC, milliseconds, `Z`."""
+    # Remembered: a message, its frame, its entry and its CloudEvent are of one moment, and so is a batch.
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

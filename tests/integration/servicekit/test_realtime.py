@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import errno
+import asyncio
 import secrets
 import time
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import pytest
 import redis.asyncio as redis
+from redis import Redis as SyncRedis
 
 from deploy.local.redis import Redis as RedisServer
 from servicekit.outbox.events import SinkUnavailable
@@ -191,21 +192,61 @@ async def test_a_redis_that_hangs_is_away_after_the_timeout(redis_url: str, user
         await publisher.close()
 
 
-async def test_an_answer_that_the_network_lost_is_no_answer(
-    redis_url: str, user: str, monkeypatch: pytest.MonkeyPatch
+async def test_a_connection_that_died_unnoticed_is_tried_once_more(
+    redis_server: RedisServer, user: str
 ) -> None:
-    async def end(_: int) -> bytes:
-        # As the kernel ends a connection whose other end went without a word.
-        raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
-
-    publisher = RealtimePublisher(redis_url)
-    await publisher.publish([realtime_event(user)])
-    (connection,) = publisher._idle
-    monkeypatch.setattr(cast(Any, connection)._reader, "read", end)
-    with pytest.raises(SinkUnavailable):
-        await publisher.publish([realtime_event(user)])
-    await publisher.publish([realtime_event(user)])
+    publisher = RealtimePublisher(redis_server.url)
+    first, second = realtime_event(user), realtime_event(user)
+    await publisher.publish([first])
+    with SyncRedis.from_url(redis_server.url) as client:
+        # No turn of the loop between: the publisher writes to a connection whose end it has not seen.
+        client.client_kill_filter(_type="normal", skipme=True)
+        assert await publisher.publish([second]) == {}
+        entries: Any = client.xrange(stream_key(user))
+    assert [fields[b"eventId"].decode() for _, fields in entries] == [
+        str(event.event_id) for event in (first, second)
+    ]
     await publisher.close()
+
+
+async def test_an_answer_that_the_network_lost_is_no_answer(
+    redis_url: str, redis_client: redis.Redis, user: str
+) -> None:
+    async with proxy_to(redis_url) as proxy:
+        publisher = RealtimePublisher(proxy.url, timeout_s=20)
+        await publisher.publish([realtime_event(user)])
+        proxy.freeze()
+        event = realtime_event(user)
+        publishing = asyncio.create_task(publisher.publish([event]))
+        await asyncio.sleep(0)  # it has begun
+        await proxy.cut()
+        with pytest.raises(SinkUnavailable):
+            await publishing
+        await proxy.heal()
+        assert await publisher.publish([event]) == {}
+        assert (await streamed(redis_client, user))[-1] == str(event.event_id)
+        await publisher.close()
+
+
+async def test_what_nobody_waits_for_any_more_is_not_published_when_the_connection_comes_about(
+    redis_url: str, redis_client: redis.Redis, user: str
+) -> None:
+    async with proxy_to(redis_url) as proxy:
+        proxy.freeze()
+        publisher = RealtimePublisher(proxy.url, timeout_s=20)
+        taken_back, later = realtime_event(user), realtime_event(user)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await publisher.publish([taken_back])
+        await proxy.heal()
+        assert await publisher.publish([later]) == {}
+        assert await streamed(redis_client, user) == [str(later.event_id)]
+        await publisher.close()
+
+
+def test_what_is_no_address_of_a_redis_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="URL"):
+        RealtimePublisher("http://127.0.0.1:6379")
 
 
 async def test_only_the_event_is_refused_that_cannot_be_published(

@@ -159,6 +159,24 @@ async def test_a_connection_says_who_it_is_and_which_database_it_means(
     await redis_client.acl_deluser(user)
 
 
+async def test_what_was_asked_before_closing_is_not_done_later(
+    redis_url: str, redis_client: redis.Redis
+) -> None:
+    name = key()
+    async with proxy_to(redis_url) as proxy:
+        commands = RedisCommands(proxy.url, timeout_s=20)
+        assert not commands.connected
+        waiting = commands.call("SET", name, "late")
+        assert commands.connected
+        commands.close()
+        assert not commands.connected
+        with pytest.raises(RedisConnectionError):
+            await waiting
+        assert await commands.call("PING") == b"PONG"  # closed is not over: whoever asks again is answered
+        assert await redis_client.get(name) is None
+        commands.close()
+
+
 async def test_closing_fails_what_waits(redis_url: str) -> None:
     async with proxy_to(redis_url) as proxy:
         commands = RedisCommands(proxy.url, timeout_s=20)
