@@ -12,6 +12,8 @@ from pathlib import Path
 
 import orjson
 
+from deploy.local.pace import pace_ms
+
 _YARDSTICK_S = 0.3
 _YARDSTICK_RUNS = 7
 
@@ -26,6 +28,8 @@ def describe() -> dict[str, object]:
         "memory_gb": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30),
         "kernel": platform.release(),
         "python": platform.python_version(),
+        # Builds of one version differ by half (see deploy.local.pace).
+        "python_pace_ms": round(pace_ms(), 2),
         "postgres": (_output("psql", "--version").split() or ["unknown"] * 3)[2],
         "load_average": round(os.getloadavg()[0], 2),
         "yardstick_us": yardstick_us(),
