@@ -199,7 +199,8 @@ class Looks:
         window.stale.difference_update(asked)
         window.heard = heard = set[str]()
         try:
-            people = await self._people.ask((window.session.principal.user, asked))
+            async with asyncio.timeout(self._times.answer_s):
+                people = await self._people.ask((window.session.principal.user, asked))
         except BaseException:
             window.stale.update(asked)
             raise
