@@ -73,8 +73,9 @@ async def work(
             post=Post(settings.smtp_url, timeout_s=settings.smtp_timeout_seconds),
             delay=delay,
             again=timedelta(seconds=settings.mail_retry_seconds),
+            stop=stop,
         )
-        tasks.append(repeat(stop, "mail", settings.mail_poll_seconds, partial(_mail, deps, stop)))
+        tasks.append(repeat(stop, "mail", settings.mail_poll_seconds, partial(_mail, deps)))
     else:
         log.info("mail is not enabled: unread messages are not mailed about")
         tasks.append(
@@ -87,6 +88,6 @@ async def work(
         await pool.close()
 
 
-async def _mail(deps: MailDeps, stop: asyncio.Event) -> None:
-    while await send_reminders(deps) == BATCH and not stop.is_set():
+async def _mail(deps: MailDeps) -> None:
+    while await send_reminders(deps) == BATCH and not deps.stop.is_set():
         pass

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,6 +21,7 @@ from servicekit.faults import as_unavailable
 BATCH = 8
 # Longer than a look at message_svc and a sending together may take: see mail.MOST_SECONDS.
 _LEASE = timedelta(minutes=3)
+_NOTE_AGAIN_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -36,12 +39,15 @@ class MailDeps:
     """How long messages stay unread before they are mailed about."""
     again: timedelta
     """After a fault of what is needed for it."""
+    stop: asyncio.Event
+    """Once it is set, nothing is waited for any more."""
 
 
 async def send_reminders(deps: MailDeps) -> int:
     """Looks after one batch of what is due; how many that were.
 
-    Raises what one of them failed with, once all are done; then its lease ends by itself.
+    Raises what one of them failed with, once all are done; then its lease ends by itself. So it does of what
+    was claimed without an answer: that these are ours is not known.
     """
     now = deps.clock.now()
     claimed = await reminders.claim_reminders(deps.pool, now, now + _LEASE, BATCH)
@@ -57,10 +63,13 @@ async def send_reminders(deps: MailDeps) -> int:
 async def _look_after(deps: MailDeps, reminder: Reminder) -> None:
     try:
         decision = await _decide(deps, reminder)
+        if _goes_out(reminder, decision) and not await reminders.begin_sending(deps.pool, reminder):
+            return
     except Exception as error:
         fault = as_unavailable(error)
         if fault is None:
             raise
+        # Nothing is on its way yet. A try that was counted without an answer is taken back.
         log.warning("reminder_waits", cause=type(error).__name__, reason=fault.reason.value)
         await _again(deps, reminder, tries=reminder.tries)
         return
@@ -68,8 +77,7 @@ async def _look_after(deps: MailDeps, reminder: Reminder) -> None:
         case Drop(seen_seq):
             await _finish(deps, reminder, mailed_seq=0, seen_seq=seen_seq)
         case Wait(first_seq):
-            next_due = deps.clock.now() + deps.delay
-            await reminders.restart_reminder(deps.pool, reminder, next_due, first_seq=first_seq)
+            await _restart(deps, reminder, first_seq=first_seq)
         case Send():
             await _send(deps, reminder, decision)
 
@@ -81,11 +89,13 @@ async def _decide(deps: MailDeps, reminder: Reminder) -> Send | Wait | Drop:
     return decide_mail(reminder, view)
 
 
+def _goes_out(reminder: Reminder, decision: Send | Wait | Drop) -> bool:
+    return isinstance(decision, Send) and reminder.tries < MOST_SENDINGS
+
+
 async def _send(deps: MailDeps, reminder: Reminder, decision: Send) -> None:
-    """Counts the try, sends, and notes the end. Killed in between, the try stays counted."""
-    if reminder.tries < MOST_SENDINGS:
-        if not await reminders.begin_sending(deps.pool, reminder):
-            return
+    """Sends, the try being counted, and notes the end. Killed in between, the try stays counted."""
+    if _goes_out(reminder, decision):
         letter = deps.letters.unread(reminder, decision.view, deps.clock.now())
         try:
             await deps.post.send(letter)
@@ -106,16 +116,48 @@ async def _send(deps: MailDeps, reminder: Reminder, decision: Send) -> None:
 
 
 async def _finish(deps: MailDeps, reminder: Reminder, *, mailed_seq: int, seen_seq: int) -> None:
-    await reminders.finish_reminder(
-        deps.pool,
-        reminder,
-        mailed_seq=mailed_seq,
-        seen_seq=seen_seq,
-        looked_at=reminder.lease - _LEASE,  # when it was claimed, so not later than what was looked at
-        next_due=deps.clock.now() + deps.delay,
-        delay=deps.delay,
-    )
+    async def write() -> None:
+        await reminders.finish_reminder(
+            deps.pool,
+            reminder,
+            mailed_seq=mailed_seq,
+            seen_seq=seen_seq,
+            looked_at=reminder.lease - _LEASE,  # when it was claimed, so not later than what was looked at
+            next_due=deps.clock.now() + deps.delay,
+            delay=deps.delay,
+        )
+
+    await _note(deps, reminder, write)
+
+
+async def _restart(deps: MailDeps, reminder: Reminder, *, first_seq: int) -> None:
+    async def write() -> None:
+        next_due = deps.clock.now() + deps.delay
+        await reminders.restart_reminder(deps.pool, reminder, next_due, first_seq=first_seq)
+
+    await _note(deps, reminder, write)
 
 
 async def _again(deps: MailDeps, reminder: Reminder, *, tries: int) -> None:
-    await reminders.postpone_reminder(deps.pool, reminder, deps.clock.now() + deps.again, tries=tries)
+    async def write() -> None:
+        await reminders.postpone_reminder(deps.pool, reminder, deps.clock.now() + deps.again, tries=tries)
+
+    await _note(deps, reminder, write)
+
+
+async def _note(deps: MailDeps, reminder: Reminder, write: Callable[[], Awaitable[None]]) -> None:
+    """Writes what became of it; while Postgres is away again and again, until the lease ends.
+
+    Only we know it: whoever claims the reminder after us would send once more what has gone out. A write that
+    was done without an answer has ended the lease, and does nothing the second time.
+    """
+    while True:
+        try:
+            return await write()
+        except Exception as error:
+            fault = as_unavailable(error)
+            if fault is None or deps.stop.is_set() or deps.clock.now() >= reminder.lease:
+                raise
+            log.warning("reminder_not_noted", cause=type(error).__name__)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(deps.stop.wait(), _NOTE_AGAIN_S)

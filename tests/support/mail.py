@@ -22,7 +22,9 @@ from conversation_svc.settings import ConversationSettings
 from conversation_svc.worker import work
 from deploy.local.ports import LOOPBACK, free_port
 from servicekit.consumer import Subscription
-from tests.support.conversation_svc import ConversationService
+from servicekit.identity import ActingUser
+from tests.support.conversation_svc import ConversationService, new_person
+from tests.support.waiting import eventually
 
 
 @dataclass
@@ -153,3 +155,24 @@ async def mail_room(
         names = {subscription.queue, subscription.dead_queue}
         for name in names | {subscription.retry_queue(number) for number in (1, 2, 3)}:
             await channel.queue_delete(name)
+
+
+async def two(service: ConversationService) -> tuple[ActingUser, ActingUser]:
+    """Two people with addresses."""
+    ada = new_person("recruiter", email="ada@example.com")
+    bob = new_person("candidate", email="bob@example.com")
+    await service.meet(ada, bob)
+    return ada, bob
+
+
+async def talking(service: ConversationService) -> tuple[ActingUser, ActingUser, str]:
+    """Two people in an accepted conversation of one message, which the recipient has not read."""
+    ada, bob = await two(service)
+    conversation = await service.start(ada, bob)
+    await service.accept(bob, conversation)
+    return ada, bob, conversation
+
+
+async def handled(room: MailRoom, conversation: str) -> None:
+    """All events have come and nothing waits."""
+    await eventually(lambda: room.due(conversation), until=lambda due: due == 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from tests.support.backing import MakeDatabase
 from tests.support.conversation_svc import ConversationService, run_conversation_service
+from tests.support.mail import Catcher, MailRoom, catching, mail_room
 from tests.support.message_svc import MessageService, run_message_service
 from tests.support.proxy import Proxy, proxy_to
 from tests.support.pushes import QUICK
@@ -63,3 +64,21 @@ async def quick(
         make_database, redis_url, amqp_url, key_folder, target, **QUICK
     ) as running:
         yield running
+
+
+@pytest.fixture
+def catcher() -> Iterator[Catcher]:
+    with catching() as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def room(
+    service: ConversationService,
+    messages: MessageService,
+    amqp_url: str,
+    key_folder: Path,
+    catcher: Catcher,
+) -> AsyncIterator[MailRoom]:
+    async with mail_room(service, amqp_url, key_folder, messages.target, catcher.url) as opened:
+        yield opened

@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from uuid import UUID
 
-import pytest
-import pytest_asyncio
 from splits.chat.conversation.v1 import conversation_pb2 as pb
 from splits.chat.conversation.v1 import service_pb2 as rpc
 from splits.chat.message.v1 import service_pb2 as message_rpc
@@ -25,48 +21,9 @@ from servicekit.clock import SystemClock
 from servicekit.identity import ActingUser
 from servicekit.ids import new_id
 from tests.support.conversation_svc import ConversationService, new_person
-from tests.support.mail import Catcher, MailRoom, catching, mail_room
+from tests.support.mail import Catcher, MailRoom, handled, talking, two
 from tests.support.message_svc import TIMEOUT, MessageService
 from tests.support.waiting import eventually
-
-
-@pytest.fixture
-def catcher() -> Iterator[Catcher]:
-    with catching() as running:
-        yield running
-
-
-@pytest_asyncio.fixture
-async def room(
-    service: ConversationService,
-    messages: MessageService,
-    amqp_url: str,
-    key_folder: Path,
-    catcher: Catcher,
-) -> AsyncIterator[MailRoom]:
-    async with mail_room(service, amqp_url, key_folder, messages.target, catcher.url) as opened:
-        yield opened
-
-
-async def two(service: ConversationService) -> tuple[ActingUser, ActingUser]:
-    """Two people with addresses."""
-    ada = new_person("recruiter", email="ada@example.com")
-    bob = new_person("candidate", email="bob@example.com")
-    await service.meet(ada, bob)
-    return ada, bob
-
-
-async def talking(service: ConversationService) -> tuple[ActingUser, ActingUser, str]:
-    """Two people in an accepted conversation of one message, which the recipient has not read."""
-    ada, bob = await two(service)
-    conversation = await service.start(ada, bob)
-    await service.accept(bob, conversation)
-    return ada, bob, conversation
-
-
-async def handled(room: MailRoom, conversation: str) -> None:
-    """All events have come and nothing waits."""
-    await eventually(lambda: room.due(conversation), until=lambda due: due == 0)
 
 
 async def test_an_unread_message_is_mailed_once_and_says_nothing_of_its_text(
