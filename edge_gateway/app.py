@@ -165,12 +165,13 @@ class EdgeApp:
         )
         operators = Front(operations.endpoints(self.metrics, self.ready))
         self._public = HttpServer(
-            public.handle,
+            public,
             settings.edge_host,
             settings.edge_port,
-            handshakes=(WEBSOCKET, public.receive),
+            upgrades=WEBSOCKET,
+            max_body=settings.max_body_bytes,
         )
-        self._operators = HttpServer(operators.handle, settings.ops_host, settings.ops_port)
+        self._operators = HttpServer(operators, settings.ops_host, settings.ops_port)
         # Ends before `stop` only by a fault, and then so does the process.
         self.events: asyncio.Task[Any] = asyncio.create_task(
             self._channels.run(self._stop), name="redis channels"

@@ -11,7 +11,8 @@ import orjson
 from aiohttp import web
 
 from edge_gateway import problems
-from edge_gateway.http.door import Visitor, head
+from edge_gateway.http.reply import Reply, head
+from edge_gateway.http.visitor import Visitor
 from edge_gateway.problems import Problem
 from edge_gateway.views import Json
 from servicekit import telemetry
@@ -36,10 +37,10 @@ class Exchange:
         """The same for every id, so that problems of one kind are the same bytes: `/v1/conversations/:id`."""
         return re.sub(r"\{(\w+)\}", r":\1", self.template) if self.template != _UNMATCHED else "/"
 
-    def finish(self, response: web.StreamResponse) -> web.StreamResponse:
-        """Puts the common headers on an answer that has not begun yet."""
-        response.headers.update(self._common())
-        return response
+    def finish(self, reply: Reply) -> Reply:
+        """Puts the common headers on an answer."""
+        reply.headers |= self._common()
+        return reply
 
     def _common(self) -> dict[str, str]:
         common = {**self.headers, "X-Request-Id": self.request_id, "Server": "splits-chat"}
@@ -56,30 +57,23 @@ class Exchange:
         """
         request = self.request
         transport, rest = request.take_over() if isinstance(request, Visitor) else _take_over(request)
-        return transport, head(101, "Switching Protocols", {**headers, **self._common()}), rest
+        return transport, head(101, {**headers, **self._common()}), rest
 
-    def json(self, status: int, body: Json | None) -> web.Response:
+    def json(self, status: int, body: Json | None) -> Reply:
         """A JSON answer; None = no body."""
         if body is None:
-            return web.Response(status=status)
-        return web.Response(
-            status=status,
-            body=orjson.dumps(body),
-            headers={"Content-Type": "application/json", "Cache-Control": "no-store"},
-        )
+            return Reply(status)
+        headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+        return Reply(status, orjson.dumps(body), headers)
 
-    def problem(self, wrong: Problem, headers: Mapping[str, str] | None = None) -> web.Response:
-        """An error's answer."""
-        response = web.Response(
-            status=wrong.status,
-            body=wrong.body(instance=self.instance, request_id=self.request_id),
-            headers={"Content-Type": problems.CONTENT_TYPE, "Cache-Control": "no-store", **(headers or {})},
-        )
+    def problem(self, wrong: Problem, more: Mapping[str, str] | None = None) -> Reply:
+        """An error's answer; `more` are headers of it."""
+        headers = {"Content-Type": problems.CONTENT_TYPE, "Cache-Control": "no-store", **(more or {})}
         if wrong.retry_after_s is not None:
-            response.headers["Retry-After"] = str(wrong.retry_after_s)
+            headers["Retry-After"] = str(wrong.retry_after_s)
         if wrong.status == 401:
-            response.headers["WWW-Authenticate"] = "Bearer"
-        return response
+            headers["WWW-Authenticate"] = "Bearer"
+        return Reply(wrong.status, wrong.body(instance=self.instance, request_id=self.request_id), headers)
 
 
 def _take_over(request: web.BaseRequest) -> tuple[asyncio.Transport, bytes]:

@@ -13,9 +13,10 @@ from opentelemetry import trace
 
 from edge_gateway import problems
 from edge_gateway.http import cors
-from edge_gateway.http.door import Visitor
 from edge_gateway.http.exchange import Exchange, request_id_of
+from edge_gateway.http.reply import Reply
 from edge_gateway.http.router import Found, NoSuchMethod, Router
+from edge_gateway.http.visitor import Visitor
 from edge_gateway.metrics import Metrics
 from servicekit import telemetry
 from servicekit.errors import ChatError, Reason
@@ -39,7 +40,7 @@ class _Gone(web.StreamResponse):
         raise ConnectionResetError
 
 
-Endpoint = Callable[[Exchange, dict[str, str]], Awaitable[web.StreamResponse | Upgraded]]
+Endpoint = Callable[[Exchange, dict[str, str]], Awaitable[Reply | Upgraded]]
 
 
 class Front:
@@ -61,14 +62,14 @@ class Front:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request, from its head to its answer."""
         outcome = await self._traced(Exchange(request, request_id_of(request)))
-        return _Gone() if isinstance(outcome, Upgraded) else outcome
+        return _Gone() if isinstance(outcome, Upgraded) else outcome.for_server()
 
-    async def receive(self, visitor: Visitor) -> web.StreamResponse | None:
-        """The same for who comes through a door; None when the connection was upgraded."""
+    async def receive(self, visitor: Visitor) -> Reply | None:
+        """The same for what is answered at a door; None when the connection was upgraded."""
         outcome = await self._traced(Exchange(visitor, request_id_of(visitor)))
         return None if isinstance(outcome, Upgraded) else outcome
 
-    async def _traced(self, exchange: Exchange) -> web.StreamResponse | Upgraded:
+    async def _traced(self, exchange: Exchange) -> Reply | Upgraded:
         request, started = exchange.request, time.perf_counter()
         telemetry.bind_request_id(exchange.request_id)
         found = self._router.find(request.method, request.rel_url.raw_path)
@@ -103,7 +104,7 @@ class Front:
 
     async def _answer(
         self, exchange: Exchange, found: Found[Endpoint] | NoSuchMethod | None
-    ) -> web.StreamResponse | Upgraded:
+    ) -> Reply | Upgraded:
         try:
             if found is None:
                 raise problems.not_found()
@@ -125,14 +126,14 @@ class Front:
             _log.error("handler_failed", route=exchange.template, exception=telemetry.safe_traceback(error))
             return exchange.problem(problems.problem(Reason.INTERNAL))
 
-    def _other_method(self, exchange: Exchange, found: NoSuchMethod) -> web.Response:
+    def _other_method(self, exchange: Exchange, found: NoSuchMethod) -> Reply:
         headers = exchange.request.headers
         allow = {"Allow": ", ".join(found.allowed)}
         if exchange.request.method != "OPTIONS":
             return exchange.problem(problems.problem(problems.METHOD_NOT_ALLOWED), allow)
         if "Origin" not in headers or "Access-Control-Request-Method" not in headers:
-            return web.Response(status=204, headers=allow)
+            return Reply(204, headers=allow)
         if headers["Origin"] not in self._origins:
             wrong = problems.problem(Reason.FORBIDDEN, detail="This origin is not allowed.")
             return exchange.problem(wrong)
-        return web.Response(status=204, headers=cors.preflight_headers(found.allowed))
+        return Reply(204, headers=cors.preflight_headers(found.allowed))

@@ -5,21 +5,30 @@ from __future__ import annotations
 import asyncio
 
 from aiohttp import StreamReader, web
+from aiohttp.helpers import parse_content_type
 from aiohttp.http_exceptions import HttpProcessingError
 
 from edge_gateway import problems
+from edge_gateway.http.visitor import Visitor
 from servicekit.errors import Reason
 
 BODY_TIMEOUT_S = 15.0
 
 
-async def read_body(request: web.BaseRequest, limit: int) -> bytes:
+async def read_body(request: web.BaseRequest | Visitor, limit: int) -> bytes:
     """All of the body, at most `limit` bytes.
 
     Raises ProblemError: 413, 415 for a compressed one, 400 for broken framing, 503 when it does not come.
     """
     if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
         raise problems.failure(Reason.UNSUPPORTED_MEDIA_TYPE)
+    body = request.body if isinstance(request, Visitor) else await _from_server(request, limit)
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
+
+
+async def _from_server(request: web.BaseRequest, limit: int) -> bytes:
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
     if not request.can_read_body:
@@ -27,17 +36,11 @@ async def read_body(request: web.BaseRequest, limit: int) -> bytes:
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     try:
-        if request.content.is_eof():  # it came with the head, as a short one does
-            body = request.content.read_nowait()
-        else:
-            body = await _read(request.content, limit)
+        return await _read(request.content, limit)
     except TimeoutError:
         raise problems.failure(Reason.UNAVAILABLE, detail="The body did not arrive in time.") from None
     except (HttpProcessingError, web.RequestPayloadError):
         raise problems.invalid("", "framing", "is not framed as HTTP has it") from None
-    if len(body) > limit:
-        raise _too_large(limit)
-    return body
 
 
 async def _read(content: StreamReader, limit: int) -> bytes:
@@ -57,10 +60,13 @@ def _too_large(limit: int) -> problems.ProblemError:
     )
 
 
-def require_json(request: web.BaseRequest) -> None:
-    """Raises ProblemError 415 unless the body is declared as JSON in UTF-8."""
-    if request.headers.get("Content-Type") == "application/json":
+def require_json(declared: str | None) -> None:
+    """Raises ProblemError 415 unless a `Content-Type` says JSON in UTF-8."""
+    if declared == "application/json":
         return  # as nearly everybody says it: nothing to parse
-    charset = (request.charset or "utf-8").lower()
-    if request.content_type != "application/json" or charset not in ("utf-8", "utf8"):
+    content_type, parameters = parse_content_type(declared or "")
+    if content_type != "application/json" or parameters.get("charset", "utf-8").lower() not in (
+        "utf-8",
+        "utf8",
+    ):
         raise problems.failure(Reason.UNSUPPORTED_MEDIA_TYPE)

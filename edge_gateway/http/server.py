@@ -9,8 +9,10 @@ import structlog
 from aiohttp import web
 
 from edge_gateway import problems
-from edge_gateway.http.door import Answer, Door, Rooms
+from edge_gateway.http.door import Door
 from edge_gateway.http.exchange import Exchange
+from edge_gateway.http.front import Front
+from edge_gateway.http.rooms import Answer, Rooms
 from servicekit.errors import Reason
 from servicekit.ids import new_id_text
 
@@ -41,24 +43,26 @@ class _Protocol(web.RequestHandler):
         else:
             _log.info("http_malformed", error=type(exc).__name__)
             wrong = problems.invalid("", "http", "is not a well-formed HTTP request").problem
-        response = exchange.finish(exchange.problem(wrong))
+        response = exchange.finish(exchange.problem(wrong)).for_server()
         response.force_close()
         return response
 
 
 class _Server(web.Server):
-    """`handshakes`: path and answer of those; None = there are none, and so no door to them."""
+    """At its doors `answer` is given, else `handler`'s."""
 
-    def __init__(self, handler: Handler, handshakes: tuple[str, Answer] | None, **options: Any) -> None:
+    def __init__(self, handler: Handler, answer: Answer, path: str, max_body: int, **options: Any) -> None:
         super().__init__(handler, **options)
-        self._rooms: Rooms | None = None
-        if handshakes is not None:
-            max_field, idle_s = options["max_field_size"], options["keepalive_timeout"]
-            self._rooms = Rooms(*handshakes, self._protocol, max_field=max_field, idle_s=idle_s)
+        self._rooms = Rooms(
+            path,
+            answer,
+            self._protocol,
+            max_field=options["max_field_size"],
+            max_body=max_body,
+            idle_s=options["keepalive_timeout"],
+        )
 
     def __call__(self) -> web.RequestHandler:
-        if self._rooms is None:
-            return self._protocol()
         return cast("web.RequestHandler", Door(self._rooms))  # whose place it takes
 
     def _protocol(self) -> _Protocol:
@@ -66,32 +70,33 @@ class _Server(web.Server):
 
     def pre_shutdown(self) -> None:
         """Ends what has nothing in work."""
-        if self._rooms is not None:
-            self._rooms.close_waiting()
+        self._rooms.close_waiting()
         super().pre_shutdown()
 
     async def shutdown(self, timeout: float | None = None) -> None:
         """Waits so long for what is in work."""
-        if self._rooms is not None:
-            await self._rooms.close(timeout or 0.0)
+        await self._rooms.close(timeout or 0.0)
         await super().shutdown(timeout)
 
 
 class HttpServer:
-    """Listens on one address. `handshakes`: path and answer of those (`door`)."""
+    """Listens on one address, for one front. `upgrades`: the path that does."""
 
     def __init__(
         self,
-        handler: Handler,
+        front: Front,
         host: str,
         port: int,
         *,
-        handshakes: tuple[str, Answer] | None = None,
+        upgrades: str = "",
+        max_body: int = 64 * 1024,
         shutdown_s: float = 5.0,
     ) -> None:
         server = _Server(
-            handler,
-            handshakes,
+            front.handle,
+            front.receive,
+            upgrades,
+            max_body,
             access_log=None,
             keepalive_timeout=75.0,  # longer than a proxy keeps an idle connection
             auto_decompress=False,  # a compressed body is refused, not unpacked

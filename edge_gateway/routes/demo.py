@@ -6,10 +6,10 @@ import mimetypes
 from pathlib import Path
 
 import orjson
-from aiohttp import web
 
 from edge_gateway.http.exchange import Exchange
 from edge_gateway.http.front import Endpoint
+from edge_gateway.http.reply import Reply
 from edge_gateway.routes.documents import document
 
 FOLDER = Path(__file__).parent.parent / "demo"
@@ -40,8 +40,8 @@ def endpoints(issuer_url: str, folder: Path = FOLDER) -> list[tuple[str, str, En
     return routes
 
 
-async def _to_folder(_exchange: Exchange, _path: dict[str, str]) -> web.StreamResponse:
-    return web.Response(status=308, headers={"Location": "/demo/"})
+async def _to_folder(_exchange: Exchange, _path: dict[str, str]) -> Reply:
+    return Reply(308, headers={"Location": "/demo/"})
 
 
 def _content_type(path: Path) -> str:

@@ -11,11 +11,11 @@ from typing import Any
 
 import orjson
 import yaml
-from aiohttp import web
 
 from edge_gateway import problems
 from edge_gateway.http.exchange import Exchange
 from edge_gateway.http.front import Endpoint
+from edge_gateway.http.reply import Reply
 
 _FOLDER = Path(__file__).parent.parent
 _STYLE = (
@@ -59,10 +59,10 @@ def document(body: bytes, content_type: str, headers: Mapping[str, str] | None =
         **(headers or {}),
     }
 
-    async def answer(exchange: Exchange, _path: dict[str, str]) -> web.StreamResponse:
+    async def answer(exchange: Exchange, _path: dict[str, str]) -> Reply:
         if exchange.request.headers.get("If-None-Match") == etag:
-            return web.Response(status=304, headers={"ETag": etag})
-        return web.Response(body=body, headers=common)
+            return Reply(304, headers={"ETag": etag})
+        return Reply(200, body, {**common})
 
     return answer
 

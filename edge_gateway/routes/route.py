@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, cast
+from typing import Any
 
 from aiohttp import web
 from multidict import MultiMapping
@@ -17,7 +16,10 @@ from edge_gateway.clients import Backends, budget
 from edge_gateway.cursors import CursorSigner
 from edge_gateway.http.exchange import Exchange
 from edge_gateway.http.front import Endpoint
+from edge_gateway.http.patience import TimeLimit
 from edge_gateway.http.reading import read_body, require_json
+from edge_gateway.http.reply import Reply
+from edge_gateway.http.visitor import Visitor
 from edge_gateway.profiles import Profiles
 from edge_gateway.rates import Rates
 from edge_gateway.tokens.guard import Guard, admit
@@ -106,33 +108,31 @@ def endpoints(
     routes: Iterable[Route], services: Services, guard: Guard, *, timeout_s: float
 ) -> list[tuple[str, str, Endpoint]]:
     """The routes as the HTTP front takes them."""
-    return [(route.method, route.template, _endpoint(route, services, guard, timeout_s)) for route in routes]
+    limit = TimeLimit(timeout_s)
+    return [(route.method, route.template, _endpoint(route, services, guard, limit)) for route in routes]
 
 
-def _endpoint(route: Route, services: Services, guard: Guard, timeout_s: float) -> Endpoint:
-    async def answer(exchange: Exchange, path: dict[str, str]) -> web.StreamResponse:
-        request = cast("web.BaseRequest", exchange.request)  # doors let in nothing but handshakes
+def _endpoint(route: Route, services: Services, guard: Guard, limit: TimeLimit) -> Endpoint:
+    async def answer(exchange: Exchange, path: dict[str, str]) -> Reply:
+        request = exchange.request
         principal = await guard.authenticate(bearer(request.headers.get("Authorization")))
         admit(principal, f"{route.method} {route.template}", writes=route.writes)
         await services.rates.require(principal.user.user_id, route.rate, exchange.headers)
         body = await _body(route, request, services.max_body_bytes) if route.writes else {}
         # Not before the body is here: a slow upload has a time of its own.
-        async with asyncio.timeout(timeout_s):
-            with budget(timeout_s):
-                if not principal.read_only:
-                    await services.profiles.sync(principal.user)
-                result = await route.handle(
-                    services, Call(principal, path, request.query, body, request.headers)
-                )
+        with limit(), budget(limit.seconds):
+            if not principal.read_only:
+                await services.profiles.sync(principal.user)
+            result = await route.handle(services, Call(principal, path, request.query, body, request.headers))
         return exchange.json(result.status, result.body)
 
     return answer
 
 
-async def _body(route: Route, request: web.BaseRequest, limit: int) -> dict[str, Any]:
+async def _body(route: Route, request: web.BaseRequest | Visitor, limit: int) -> dict[str, Any]:
     raw = await read_body(request, limit)
     if route.body is Body.NONE or (route.body is Body.OPTIONAL and not raw):
         return {}
     if raw:
-        require_json(request)
+        require_json(request.headers.get("Content-Type"))
     return bodies.parse_object(raw)

@@ -1,4 +1,4 @@
-"""However a handshake comes, and whatever comes before or behind it: it ends the same way."""
+"""However a request comes, and whatever comes before or behind it: it ends the same way."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import re
 
 import orjson
 import pytest
+from splits.chat.conversation.v1 import service_pb2 as conversation_rpc
+from splits.chat.message.v1 import service_pb2 as message_rpc
 
 from tests.support import contract
 from tests.support.edge import PAGE, Edge
-from tests.support.sockets import somebody
+from tests.support.sockets import WHERE, somebody, stored_message
 
 _KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
@@ -33,12 +35,12 @@ class _Connection:
     async def open(cls, edge: Edge) -> _Connection:
         return cls(*await asyncio.open_connection("127.0.0.1", edge.app.port))
 
-    async def answer(self) -> tuple[int, str, bytes]:
-        """Status, head and body."""
+    async def answer(self, *, has_body: bool = True) -> tuple[int, str, bytes]:
+        """Status, head and body. `has_body`: unless its head alone was asked for."""
         async with asyncio.timeout(30):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
             length = re.search(r"(?i)\r\ncontent-length: *(\d+)", head)
-            body = await self.reader.readexactly(int(length[1])) if length else b""
+            body = await self.reader.readexactly(int(length[1])) if length and has_body else b""
         return int(head.split()[1]), head, body
 
     async def is_let_in(self) -> None:
@@ -50,18 +52,96 @@ class _Connection:
             assert b"system.welcome" in await self.reader.readuntil(b"}")
         self.writer.close()
 
+    async def say(self, request: bytes, cut: int) -> None:
+        """In two pieces, so that the HTTP server has to read it; at once when `cut` is 0."""
+        if cut:
+            self.writer.write(request[:cut])
+            await self.writer.drain()
+            for _ in range(20):  # the edge has its turns on this loop: it reads what is there
+                await asyncio.sleep(0)
+        self.writer.write(request[cut:] if cut else request)
+
 
 @pytest.mark.parametrize("path", ["/ws/chat", "/ws/chat?cursor="])
 @pytest.mark.parametrize("cut", [0, 3, 12, 60, -2])
 async def test_a_head_in_pieces_is_let_in(edge: Edge, path: str, cut: int) -> None:
     came, request = await _Connection.open(edge), _handshake(edge, path=path)
-    if cut:
-        came.writer.write(request[:cut])
-        await came.writer.drain()
-        for _ in range(20):  # the edge has its turns on this loop: it reads what is there
-            await asyncio.sleep(0)
-    came.writer.write(request[cut:] if cut else request)
+    await came.say(request, cut)
     await came.is_let_in()
+
+
+_MESSAGES = f"/v1/conversations/{WHERE}/messages"
+_JSON = "Content-Type: application/json"
+_HELLO = b'{"clientMessageId":"c","text":"hello"}'
+_REQUESTS: dict[str, tuple[str, list[str], bytes]] = {
+    "a read": ("GET /v1/me", [], b""),
+    "a read with a query": ("GET /v1/conversations?limit=x&limit=1", [], b""),
+    "a read with a body": ("GET /v1/me", [_JSON], b"{}"),
+    "its head alone": ("HEAD /v1/me", [], b""),
+    "a page": ("GET /v1/me", [f"Origin: {PAGE}"], b""),
+    "a send": (f"POST {_MESSAGES}", [_JSON], _HELLO),
+    "a send with an old type": (
+        f"POST {_MESSAGES}",
+        ['content-type: Application/JSON; charset="UTF-8"'],
+        _HELLO,
+    ),
+    "a send of plain text": (f"POST {_MESSAGES}", ["Content-Type: text/plain"], _HELLO),
+    "a send of nothing in particular": (f"POST {_MESSAGES}", [], _HELLO),
+    "a send without a body": (f"POST {_MESSAGES}", [_JSON], b""),
+    "a send of broken JSON": (f"POST {_MESSAGES}", [_JSON], b"{"),
+    "a send of wrong fields": (f"POST {_MESSAGES}", [_JSON], b'{"text":1}'),
+    "a compressed send": (f"POST {_MESSAGES}", [_JSON, "Content-Encoding: gzip"], _HELLO),
+    "a send as long as may be": (f"POST {_MESSAGES}", [_JSON], b'{"text":1}'.ljust(65_536)),
+    "a send too long": (f"POST {_MESSAGES}", [_JSON], b'{"text":1}'.ljust(65_537)),
+    "a change without a body": ("PUT /v1/blocks/bob", [], b""),
+    "a change with a body nobody reads": ("PUT /v1/blocks/bob", [], b"x" * 100),
+    "a change that a service refuses": ("DELETE /v1/blocks/bob", [], b""),
+    "an unknown conversation": ("GET /v1/conversations/x/messages", [], b""),
+    "an odd path": ("GET /v1/%ff?%zz=%ff", [], b""),
+    "no such path": ("GET /nowhere", [], b""),
+    "no such method": ("PATCH /v1/me", [], b""),
+    "an unheard of method": ("PROPFIND /v1/me", [], b""),
+    "options": ("OPTIONS /v1/me", [], b""),
+    "a preflight": ("OPTIONS /v1/me", [f"Origin: {PAGE}", "Access-Control-Request-Method: GET"], b""),
+    "a strange preflight": (
+        "OPTIONS /v1/me",
+        ["Origin: https://x", "Access-Control-Request-Method: GET"],
+        b"",
+    ),
+    "no token": ("GET /v1/me", ["Authorization: no"], b""),
+    "a document": ("GET /docs", [], b""),
+    "a document's head": ("HEAD /docs", [], b""),
+    "no upgrade": ("GET /ws/chat", [], b""),
+}
+
+
+@pytest.mark.parametrize("what", _REQUESTS)
+async def test_what_is_read_at_the_door_is_answered_as_what_the_server_reads(edge: Edge, what: str) -> None:
+    sent = message_rpc.SendOutcome(stored=stored_message(1))
+    edge.services.answers["SendMessages"] = lambda request, _user: message_rpc.SendMessagesResponse(
+        outcomes=[sent for _ in request.sends]
+    )
+    edge.services.answers["PutBlock"] = lambda _request, _user: conversation_rpc.PutBlockResponse()
+    line, more, body = _REQUESTS[what]
+    length = [f"Content-Length: {len(body)}"] if body or line.startswith(("POST", "PUT", "PATCH")) else []
+    trace = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
+    token = [] if what == "no token" else [f"Authorization: Bearer {edge.issuer.token(somebody())}"]
+    head = [f"{line} HTTP/1.1", "Host: x", "X-Request-Id: mine", trace, *more, *token, *length, "", ""]
+    request = "\r\n".join(head).encode("latin-1") + body
+    answers = []
+    for cut in (0, 20):
+        came = await _Connection.open(edge)
+        told = []
+        for _ in range(2):  # of a connection that has been answered before, too
+            await came.say(request, cut)
+            status, found, text = await came.answer(has_body=not line.startswith("HEAD"))
+            told.append((status, _CHANGING.sub("", found), text))
+        answers.append(told)
+        came.writer.close()
+    assert answers[0] == answers[1]
+
+
+_CHANGING = re.compile(r"(?m)^(Date|RateLimit|traceparent): .*$")
 
 
 async def test_what_is_refused_leaves_the_connection_to_the_next(edge: Edge) -> None:
