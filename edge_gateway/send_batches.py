@@ -73,6 +73,9 @@ class SendBatches:
         self._calls: set[asyncio.Task[None]] = set()
         self._places: set[tuple[str, str]] = set()
         """Of the sends in flight."""
+        self._unsettled: set[Member] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        """One for all, at the first of their deadlines: they mostly do not come."""
         self._scheduled = False
         self._closed = False
 
@@ -89,11 +92,12 @@ class SendBatches:
         if not self._scheduled:
             self._scheduled = True
             loop.call_soon(self._start_calls)
-        timer = loop.call_at(deadline, member.expire)
+        self._unsettled.add(member)
+        self._wake_at(deadline)
         try:
             return await member.outcome
         finally:
-            timer.cancel()
+            self._unsettled.discard(member)
 
     @property
     def waiting(self) -> int:
@@ -106,9 +110,28 @@ class SendBatches:
         for member in self._waiting:
             member.fail(_closed())
         self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
         for call in self._calls:
             call.cancel()
         await asyncio.gather(*self._calls, return_exceptions=True)
+
+    def _wake_at(self, deadline: float) -> None:
+        if self._timer is not None:
+            if self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(deadline, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
+        for member in self._unsettled:
+            if member.deadline <= now:
+                member.expire()
+        left = [member.deadline for member in self._unsettled if not member.outcome.done()]
+        if left:
+            self._wake_at(min(left))
 
     def _start_calls(self) -> None:
         self._scheduled = False

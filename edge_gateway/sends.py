@@ -26,7 +26,7 @@ _REFUSALS: Mapping[int, Reason] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sent:
     """A message that stands; `now` is false when it stood before."""
 

@@ -79,7 +79,13 @@ def rfc3339(at: datetime) -> str:
 
 def time(at: Timestamp) -> str:
     """A timestamp, its parts below a millisecond cut off."""
-    return rfc3339(datetime.fromtimestamp(at.seconds, UTC).replace(microsecond=at.nanos // 1000))
+    return f"{_second(at.seconds)}.{at.nanos // 1_000_000:03}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(seconds: int) -> str:
+    """Many messages are of the same one."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").removesuffix("+00:00")
 
 
 @lru_cache(maxsize=4096)
@@ -128,8 +134,8 @@ def message(stored: message_pb.Message) -> Json:
         "attachments": [],
         "replyToId": stored.reply_to_id or None,
         "createdAt": time(stored.created_at),
-        "editedAt": _maybe_time(stored, "edited_at", stored.edited_at),
-        "redactedAt": _maybe_time(stored, "redacted_at", stored.redacted_at),
+        "editedAt": _maybe_time(stored, "edited_at"),
+        "redactedAt": time(stored.redacted_at) if redacted else None,
         "redactedBy": stored.redacted_by or None,
     }
 
@@ -175,7 +181,7 @@ def conversation(details: conversation_pb.Conversation, view: message_pb.MemberV
                 "user": user(participant.user),
                 "side": SIDES[participant.side],
                 "joinedAt": time(participant.joined_at),
-                "leftAt": _maybe_time(participant, "left_at", participant.left_at),
+                "leftAt": _maybe_time(participant, "left_at"),
                 "lastReadSeq": read.get(participant.user.user_id),
             }
             for participant in details.participants
@@ -183,7 +189,7 @@ def conversation(details: conversation_pb.Conversation, view: message_pb.MemberV
         "context": _context_or_none(details),
         "policy": policy(details.policy),
         "lastMessage": message(view.last_message) if view.HasField("last_message") else None,
-        "lastMessageAt": _maybe_time(view, "last_message_at", view.last_message_at),
+        "lastMessageAt": _maybe_time(view, "last_message_at"),
         "lastSeq": view.last_seq,
         "changeSeq": view.change_seq,
         "lastReadSeq": view.last_read_seq,
@@ -218,7 +224,7 @@ def conversation_event(
             "version": version(details, view),
             "lastSeq": view.last_seq,
             "changeSeq": view.change_seq,
-            "lastMessageAt": _maybe_time(view, "last_message_at", view.last_message_at),
+            "lastMessageAt": _maybe_time(view, "last_message_at"),
         },
         "self": {
             "folder": folder(view),
@@ -285,5 +291,5 @@ def _context_or_none(details: conversation_pb.Conversation) -> Json | None:
     return (context(details.context) or None) if details.HasField("context") else None
 
 
-def _maybe_time(holder: ProtoMessage, field: str, at: Timestamp) -> str | None:
-    return time(at) if holder.HasField(field) else None
+def _maybe_time(holder: ProtoMessage, field: str) -> str | None:
+    return time(getattr(holder, field)) if holder.HasField(field) else None

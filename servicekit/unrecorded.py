@@ -59,12 +59,13 @@ class Beginning(trace.NonRecordingSpan):
 
     def __init__(self) -> None:
         # Not the operating system's randomness: ids name, they protect nothing.
-        self._ids = random.getrandbits(128) or 1, random.getrandbits(64) or 1
-        self.traceparent = f"00-{self._ids[0]:032x}-{self._ids[1]:016x}-00"
+        ids = random.randbytes(24).hex()  # noqa: S311
+        self.traceparent = f"00-{ids[:32]}-{ids[32:]}-00"
 
     def get_span_context(self) -> trace.SpanContext:
         """Not recorded, and begun here."""
-        return trace.SpanContext(*self._ids, is_remote=False)
+        _, trace_id, span_id, _ = self.traceparent.split("-")
+        return trace.SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=False)
 
     def __repr__(self) -> str:
         return f"Beginning({self.traceparent!r})"

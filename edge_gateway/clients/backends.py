@@ -158,8 +158,9 @@ class Backends:
     ) -> Sequence[message_rpc.SendOutcome]:
         self._on_send_call(len(members))
         request = message_rpc.SendMessagesRequest(sends=[member.send for member in members])
-        # A call of one is made in its sender's own span; one of many links to theirs.
-        spans = [member.span for member in members] if len(members) > 1 else ()
+        # A call of one is made in its sender's own span; one of many links to theirs, where they are kept.
+        together = len(members) > 1
+        spans = [each.span for each in members if each.span.is_recording()] if together else ()
         stub = self._messages.stub
         response = await call(self._messages, stub.SendMessages, request, None, timeout=timeout, serves=spans)
         return response.outcomes

@@ -39,15 +39,16 @@ class Exchange:
 
     def finish(self, reply: Reply) -> Reply:
         """Puts the common headers on an answer."""
-        reply.headers |= self._common()
+        self._add_common(reply.headers)
         return reply
 
-    def _common(self) -> dict[str, str]:
-        common = {**self.headers, "X-Request-Id": self.request_id, "Server": "splits-chat"}
+    def _add_common(self, headers: dict[str, str]) -> None:
+        headers.update(self.headers)
+        headers["X-Request-Id"] = self.request_id
+        headers["Server"] = "splits-chat"
         traceparent = telemetry.current_traceparent()
         if traceparent is not None:
-            common["traceparent"] = traceparent
-        return common
+            headers["traceparent"] = traceparent
 
     def take_over(self, headers: Mapping[str, str]) -> tuple[asyncio.Transport, bytes, bytes]:
         """Takes the connection of a request that is upgraded away from HTTP.
@@ -57,7 +58,9 @@ class Exchange:
         """
         request = self.request
         transport, rest = request.take_over() if isinstance(request, Visitor) else _take_over(request)
-        return transport, head(101, {**headers, **self._common()}), rest
+        all_headers = {**headers}
+        self._add_common(all_headers)
+        return transport, head(101, all_headers), rest
 
     def json(self, status: int, body: Json | None) -> Reply:
         """A JSON answer; None = no body."""
@@ -91,5 +94,5 @@ def _take_over(request: web.BaseRequest) -> tuple[asyncio.Transport, bytes]:
 
 def request_id_of(request: web.BaseRequest | Visitor) -> str:
     """The caller's own `X-Request-Id` when it is sane, else a new one."""
-    given = request.headers.get("X-Request-Id", "")
-    return given if _SANE_ID.fullmatch(given) else new_id_text()
+    given = request.headers.get("X-Request-Id")
+    return given if given is not None and _SANE_ID.fullmatch(given) else new_id_text()

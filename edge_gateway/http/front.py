@@ -4,7 +4,7 @@ answer of the contract."""
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import NoReturn
 
 import structlog
@@ -40,7 +40,7 @@ class _Gone(web.StreamResponse):
         raise ConnectionResetError
 
 
-Endpoint = Callable[[Exchange, dict[str, str]], Awaitable[Reply | Upgraded]]
+Endpoint = Callable[[Exchange, Mapping[str, str]], Awaitable[Reply | Upgraded]]
 
 
 class Front:
@@ -98,7 +98,7 @@ class Front:
     def _note(self, route: str, method: str, status: int, seconds: float) -> None:
         if self._metrics is None:
             return
-        self._metrics.answered(route, method, status, seconds)
+        self._metrics.answered.note(route, method, status, seconds)
         log = self._log.warning if status >= 500 else self._log.debug
         log("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Generic, TypeVar
 from urllib.parse import unquote
 
 EndpointT = TypeVar("EndpointT")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Found(Generic[EndpointT]):
     """An endpoint, the template it was found by, and what stood in the template's `{…}`.
 
@@ -19,7 +20,7 @@ class Found(Generic[EndpointT]):
 
     endpoint: EndpointT
     template: str
-    params: dict[str, str]
+    params: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,9 @@ class Router(Generic[EndpointT]):
         """By number of segments; those with the fewest variable ones first."""
         self._fixed: dict[tuple[str, str], Found[EndpointT]] = {}
         """What has no variable segment, by method and path."""
+        # Most requests are about few conversations. An address has at most 8 KiB.
+        self.find = lru_cache(maxsize=1024)(self._find)
+        """The endpoint for a method and a percent-encoded path, or why there is none (None: no such path)."""
         templates: dict[str, dict[str, EndpointT]] = {}
         for method, template, endpoint in routes:
             methods = templates.setdefault(template, {})
@@ -58,8 +62,7 @@ class Router(Generic[EndpointT]):
                 shapes.append(shape := _Shape(tuple(names)))
             shape.templates.setdefault(shape.fixed(segments), (template, tuple(names.values()), methods))
 
-    def find(self, method: str, raw_path: str) -> Found[EndpointT] | NoSuchMethod | None:
-        """The endpoint for a percent-encoded path, or why there is none (None: no such path)."""
+    def _find(self, method: str, raw_path: str) -> Found[EndpointT] | NoSuchMethod | None:
         fixed = self._fixed.get((method, raw_path))
         if fixed is not None:
             return fixed
@@ -71,7 +74,9 @@ class Router(Generic[EndpointT]):
             template, names, methods = found
             if method not in methods:
                 return NoSuchMethod(template, tuple(sorted(methods)))
-            texts = (unquote(given[place], errors="surrogateescape") for place in shape.places)
+            texts = [given[place] for place in shape.places]
+            if "%" in raw_path:
+                texts = [unquote(text, errors="surrogateescape") for text in texts]
             return Found(methods[method], template, dict(zip(names, texts, strict=True)))
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+from collections.abc import Mapping
 from pathlib import Path
 
 import orjson
@@ -40,7 +41,7 @@ def endpoints(issuer_url: str, folder: Path = FOLDER) -> list[tuple[str, str, En
     return routes
 
 
-async def _to_folder(_exchange: Exchange, _path: dict[str, str]) -> Reply:
+async def _to_folder(_exchange: Exchange, _path: Mapping[str, str]) -> Reply:
     return Reply(308, headers={"Location": "/demo/"})
 
 

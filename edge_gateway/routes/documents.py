@@ -59,7 +59,7 @@ def document(body: bytes, content_type: str, headers: Mapping[str, str] | None =
         **(headers or {}),
     }
 
-    async def answer(exchange: Exchange, _path: dict[str, str]) -> Reply:
+    async def answer(exchange: Exchange, _path: Mapping[str, str]) -> Reply:
         if exchange.request.headers.get("If-None-Match") == etag:
             return Reply(304, headers={"ETag": etag})
         return Reply(200, body, {**common})

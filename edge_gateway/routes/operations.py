@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -16,15 +16,15 @@ from edge_gateway.metrics import Metrics
 def endpoints(metrics: Metrics, ready: Callable[[], dict[str, bool]]) -> list[tuple[str, str, Endpoint]]:
     """`ready` names what has to hold, and whether it does."""
 
-    async def livez(_exchange: Exchange, _path: dict[str, str]) -> Reply:
+    async def livez(_exchange: Exchange, _path: Mapping[str, str]) -> Reply:
         return Reply(200, b"ok", {"Content-Type": "text/plain; charset=utf-8"})
 
-    async def readyz(_exchange: Exchange, _path: dict[str, str]) -> Reply:
+    async def readyz(_exchange: Exchange, _path: Mapping[str, str]) -> Reply:
         conditions = ready()
         status = 200 if all(conditions.values()) else 503
         return Reply(status, orjson.dumps(conditions), {"Content-Type": "application/json"})
 
-    async def numbers(_exchange: Exchange, _path: dict[str, str]) -> Reply:
+    async def numbers(_exchange: Exchange, _path: Mapping[str, str]) -> Reply:
         body = generate_latest(metrics.registry)
         return Reply(200, body, {"Content-Type": CONTENT_TYPE_LATEST})
 

@@ -48,7 +48,7 @@ class Services:
     max_body_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as all that is made for each request
 class Call:
     """A request of somebody known."""
 
@@ -68,7 +68,7 @@ class Call:
         return Fields(self.body)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """Status and JSON; no JSON = no body."""
 
@@ -113,12 +113,14 @@ def endpoints(
 
 
 def _endpoint(route: Route, services: Services, guard: Guard, limit: TimeLimit) -> Endpoint:
-    async def answer(exchange: Exchange, path: dict[str, str]) -> Reply:
+    name, writes, rate = f"{route.method} {route.template}", route.writes, route.rate
+
+    async def answer(exchange: Exchange, path: Mapping[str, str]) -> Reply:
         request = exchange.request
         principal = await guard.authenticate(bearer(request.headers.get("Authorization")))
-        admit(principal, f"{route.method} {route.template}", writes=route.writes)
-        await services.rates.require(principal.user.user_id, route.rate, exchange.headers)
-        body = await _body(route, request, services.max_body_bytes) if route.writes else {}
+        admit(principal, name, writes=writes)
+        await services.rates.require(principal.user.user_id, rate, exchange.headers)
+        body = await _body(route, request, services.max_body_bytes) if writes else {}
         # Not before the body is here: a slow upload has a time of its own.
         with limit(), budget(limit.seconds):
             if not principal.read_only:

@@ -129,7 +129,7 @@ class Handshake:
         self._clock = clock
         self._connecting = 0
 
-    async def __call__(self, exchange: Exchange, _path: dict[str, str]) -> Upgraded:
+    async def __call__(self, exchange: Exchange, _path: Mapping[str, str]) -> Upgraded:
         """Upgrades, or raises ProblemError or ChatError."""
         outcome = "failed"
         began = asyncio.get_running_loop().time()

@@ -37,6 +37,10 @@ class ActingUser:
     email: str | None = field(default=None, repr=False)
     """Where they get mail: for conversation_svc alone, shown to nobody and in no log."""
 
+    def __hash__(self) -> int:
+        # Caches know people by all of it; one has hardly ever two descriptions at a time.
+        return hash(self.user_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:

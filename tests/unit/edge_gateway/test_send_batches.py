@@ -144,6 +144,26 @@ async def test_a_call_has_the_longest_time_of_its_sends_and_each_send_its_own() 
     assert await long == "long"
 
 
+async def test_each_of_many_sends_fails_at_its_own_time() -> None:
+    service = Service()
+    service.pause = asyncio.Event()
+    to = batches(service)
+    over: list[str] = []
+
+    async def wait(name: str, timeout: float) -> None:
+        with pytest.raises(ChatError):
+            await send(to, name, timeout=timeout)
+        over.append(name)
+
+    long = asyncio.create_task(send(to, "long"))
+    # The one that began last is the first to be over.
+    await asyncio.gather(wait("second", 0.06), wait("third", 0.09), wait("first", 0.03))
+    assert over == ["first", "second", "third"]
+    assert not long.done()
+    service.pause.set()
+    assert await long == "long"
+
+
 async def test_a_send_whose_time_is_over_before_its_turn_is_not_sent() -> None:
     service = Service()
     to = batches(service, in_flight=1)
