@@ -18,6 +18,7 @@ from edge_gateway.http.reply import Reply
 from edge_gateway.http.visitor import Visitor
 
 _HEAD_ENDS = b"\r\n\r\n"
+_EMPTY = (b"\r", b"\n")
 _BUFFER = 64 * 1024
 
 Answer = Callable[[Visitor], Awaitable[Reply | None]]
@@ -74,7 +75,8 @@ class Rooms:
         Plain is HTTP/1.1 without Expect, codings of transfer and the end of the connection.
         """
         head_ends = data.find(_HEAD_ENDS)
-        if head_ends < 0:
+        # The parser passes over empty lines before a request: the first end would not be that of its head.
+        if head_ends < 0 or data.startswith(_EMPTY):
             return None
         # The parser serves all connections, one whole request after the other. Left in the middle of
         # one, or having refused one, it is not used again.

@@ -192,6 +192,9 @@ _LEFT = {
     "an upgrade elsewhere": HANDSHAKE.replace(b"/ws", b"/wss"),
     "another upgrade": HANDSHAKE.replace(b"websocket", b"h2c"),
     "an upgrade with a body": HANDSHAKE.replace(b"Host", b"Content-Length: 1\r\nHost") + b"x",
+    # Its length is that of all that came but the empty lines, which no parser minds.
+    "empty lines before it": b"\r\n\r\n" + post("/", b"x" * 60)[:60],
+    "half an empty line before it": b"\n\r\n\r\n" + post("/", b"x" * 60)[:60],
     "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
 }
 
