@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from typing import Any, cast
 from uuid import UUID
 
-import aio_pika
+import aiormq
 import orjson
 import structlog
-from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aiormq.abc import AbstractConnection
 from aiormq.channel import Channel
 
 from servicekit.amqp_batch import Confirm, Outgoing, is_kept, send_batch, settled
-from servicekit.outbox.events import BusEvent, Refused, SinkUnavailable, rfc3339
+from servicekit.amqp_confirms import ConfirmingStreams
+from servicekit.outbox.events import BusEvent, Refused, SinkUnavailable, rfc3339, uuid_text
 from servicekit.outbox.spans import publish_spans
 
 EXCHANGE = "chat.events"
@@ -90,8 +91,10 @@ class BusPublisher:
                     raise
                 # aiormq cancels what waits for a connection that closes; nobody cancelled us.
                 raise SinkUnavailable("rabbitmq: the connection closed", _kept(ids, confirms)) from error
-            kept = _kept(ids, confirms)
-            return refused | {event_id: "not confirmed" for event_id in ids if event_id not in kept}
+            for event_id, confirm in zip(ids, confirms, strict=True):
+                if not is_kept(confirm):
+                    refused[event_id] = "not confirmed"
+            return refused
 
     async def close(self) -> None:
         """Close the connection."""
@@ -100,7 +103,7 @@ class BusPublisher:
 
     def _message(self, event: BusEvent, traceparent: str | None) -> Outgoing:
         body = encode_cloud_event(event, source=f"/{self._service}", traceparent=traceparent)
-        return Outgoing(event.name, body, _CONTENT_TYPE, str(event.event_id), traceparent)
+        return Outgoing(event.name, body, _CONTENT_TYPE, uuid_text(event.event_id), traceparent)
 
     async def _send(self, messages: Sequence[Outgoing], confirms: list[Confirm]) -> None:
         """Sends all and waits until the broker has answered for each; fills `confirms`, in their order."""
@@ -115,12 +118,16 @@ class BusPublisher:
     async def _open_channel(self) -> Channel:
         if self._channel is None or self._channel.is_closed:
             self._drop()
-            self._connection = await aio_pika.connect(
-                self._url, client_properties={"connection_name": f"{self._service} outbox"}
+            streams = ConfirmingStreams()
+            self._connection = await aiormq.connect(
+                self._url,
+                transport_factory=streams,
+                client_properties={"connection_name": f"{self._service} outbox"},
             )
-            channel = await self._connection.channel(publisher_confirms=True)
-            await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
-            self._channel = cast(Channel, await channel.get_underlay_channel())
+            channel = cast(Channel, await self._connection.channel(publisher_confirms=True))
+            await channel.exchange_declare(EXCHANGE, exchange_type="topic", durable=True)
+            streams.confirm(channel)
+            self._channel = channel
         return self._channel
 
     def _drop(self) -> None:

@@ -19,7 +19,7 @@ import orjson
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from servicekit.outbox.events import RealtimeEvent, Refused, SinkUnavailable, rfc3339
+from servicekit.outbox.events import RealtimeEvent, Refused, SinkUnavailable, rfc3339, uuid_text
 from servicekit.outbox.spans import publish_spans
 from servicekit.redis_commands import RedisCommands, Script, Word, pack
 
@@ -81,11 +81,6 @@ def _addressed(user_id: str) -> bytes:
     return pack(stream_key(user_id), channel(user_id)).partition(b"\r\n")[2]
 
 
-def _text(identifier: UUID) -> bytes:
-    """As `str` has it, in a third of the time."""
-    return orjson.dumps(identifier)[1:-1]
-
-
 class RealtimePublisher:
     """Publishes to Redis. A connection is made when first needed and again whenever it broke.
 
@@ -131,10 +126,10 @@ class RealtimePublisher:
 
     def _calls(self, event: RealtimeEvent) -> list[bytes]:
         """The EVALSHA of each recipient, packed; what they have in common is packed once."""
-        fields: list[Word] = ["type", event.name, "eventId", _text(event.event_id)]
+        fields: list[Word] = ["type", event.name, "eventId", uuid_text(event.event_id)]
         fields += ["at", rfc3339(event.occurred_at), "refs", orjson.dumps(event.refs)]
         if event.conversation_id is not None:
-            fields += ["conversationId", _text(event.conversation_id)]
+            fields += ["conversationId", uuid_text(event.conversation_id)]
         common = (*self._limits, encode_frame(event), *fields)
         tail = pack(*common).partition(b"\r\n")[2]  # without the number of arguments
         head = b"*%d\r\n" % (5 + len(common)) + _EVALSHA

@@ -8,6 +8,7 @@ import contextvars
 from collections import deque
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from itertools import repeat
 from typing import Generic
 from uuid import UUID
 
@@ -59,7 +60,7 @@ class Lane(Generic[EventT]):
         else:
             self._full = False
         now = self._clock.now()
-        self._queue.extend((now, event) for event in events)
+        self._queue.extend(zip(repeat(now), events))  # no strict: the moment has no end
         self._idle.clear()
         self._offered.set()
         if self._consumer is None or self._consumer.done():
@@ -123,7 +124,8 @@ class Lane(Generic[EventT]):
             return
         if self._pause.end():
             log.info("sink back", sink=self._sink.name)
-        self._delete_soon([event.event_id for event in batch if event.event_id not in refused])
+        published = [event.event_id for event in batch]
+        self._delete_soon([each for each in published if each not in refused] if refused else published)
 
     def _delete_soon(self, published: Collection[UUID]) -> None:
         self._published += published

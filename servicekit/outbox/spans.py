@@ -27,18 +27,18 @@ def publish_spans(name: str, events: Sequence[_Traced]) -> Iterator[list[str | N
     Yields for each event the traceparent to send along: its publish span's, else its own.
     """
     spans: list[Span] = []
-    traceparents: list[str | None] = []
-    for event in events:
-        if not is_sampled(event.traceparent):
-            traceparents.append(event.traceparent)
+    traceparents = [event.traceparent for event in events]
+    for place, traceparent in enumerate(traceparents):
+        if not is_sampled(traceparent):
             continue
-        with attach_traceparent(event.traceparent):
+        event = events[place]
+        with attach_traceparent(traceparent):
             span = tracer().start_span(
                 name, kind=SpanKind.PRODUCER, attributes={"messaging.operation.name": event.name}
             )
         spans.append(span)
         with use_span(span):
-            traceparents.append(current_traceparent())
+            traceparents[place] = current_traceparent()
     try:
         yield traceparents
     except BaseException as error:
