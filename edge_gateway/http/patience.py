@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable, Iterator
+from itertools import takewhile
 from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
 
@@ -53,11 +54,10 @@ class Patience(Generic[WaitedForT]):
     def _on_time(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for each, until in tuple(self._until.items()):
-            if until > now:
-                break
-            self._until.pop(each, None)
-            self._on_over(each)
+        # Most are not over yet: no copy of all.
+        for each in [*takewhile(lambda each: self._until[each] <= now, self._until)]:
+            if self._until.pop(each, None) is not None:  # else one before it had it ended
+                self._on_over(each)
         # Not set before: whoever began meanwhile is not the first to be over.
         first = next(iter(self._until.values()), None)
         self._timer = None if first is None else loop.call_at(first, self._on_time)

@@ -40,6 +40,24 @@ async def test_each_has_its_own_time_and_who_is_done_is_not_told() -> None:
     assert over == ["first", "second", "third"]
 
 
+async def test_who_is_ended_by_one_that_was_over_with_it_is_not_told() -> None:
+    over: list[str] = []
+    last = asyncio.Event()
+
+    def on_over(name: str) -> None:
+        over.append(name)
+        patience.end("second")
+        if name == "third":
+            last.set()
+
+    patience = Patience(0.0, on_over)
+    for name in ("first", "second", "third"):
+        patience.begin(name)
+    async with asyncio.timeout(30):
+        await last.wait()
+    assert over == ["first", "third"]
+
+
 async def test_what_takes_too_long_is_cut_short_and_nothing_else() -> None:
     limit = TimeLimit(0.03)
 
