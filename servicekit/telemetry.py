@@ -57,13 +57,17 @@ def _tracer_of(provider: trace.TracerProvider) -> trace.Tracer:
 
 def current_traceparent() -> str | None:
     """The W3C `traceparent` of the current span; None when there is none."""
-    current = trace.get_current_span()
-    if isinstance(current, Beginning):
-        return current.traceparent
-    span = current.get_span_context()
-    if not span.is_valid:
+    return traceparent_of(trace.get_current_span())
+
+
+def traceparent_of(span: trace.Span) -> str | None:
+    """The W3C `traceparent` of a span; None when it is none."""
+    if isinstance(span, Beginning):
+        return span.traceparent
+    named = span.get_span_context()
+    if not named.is_valid:
         return None
-    return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+    return f"00-{named.trace_id:032x}-{named.span_id:016x}-{named.trace_flags:02x}"
 
 
 class attach_traceparent:  # noqa: N801 - used as the function that it is to its callers

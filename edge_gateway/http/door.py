@@ -87,6 +87,16 @@ class Door(asyncio.Protocol):
         if self.transport is not None:
             self.transport.abort()
 
+    def stand_idle(self) -> None:
+        """Nothing was asked for too long. Who still reads an answer may do so for as long again."""
+        if self.transport is None:
+            return
+        if self._full and not self.transport.is_closing():
+            self.transport.close()
+            self._rooms.waiting.begin(self)
+        else:
+            self.transport.abort()
+
     def give_up(self) -> None:
         """The rest of a body does not come: the server may wait for it."""
         self._hand_over(self._ahead)

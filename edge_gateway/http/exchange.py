@@ -15,7 +15,6 @@ from edge_gateway.http.reply import Reply, head
 from edge_gateway.http.visitor import Visitor
 from edge_gateway.problems import Problem
 from edge_gateway.views import Json
-from servicekit import telemetry
 from servicekit.ids import new_id_text
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -31,6 +30,8 @@ class Exchange:
     template: str = _UNMATCHED
     headers: dict[str, str] = field(default_factory=dict)
     """For the answer, whatever it is."""
+    traceparent: str | None = None
+    """Of its span."""
 
     @property
     def instance(self) -> str:
@@ -46,9 +47,8 @@ class Exchange:
         headers.update(self.headers)
         headers["X-Request-Id"] = self.request_id
         headers["Server"] = "splits-chat"
-        traceparent = telemetry.current_traceparent()
-        if traceparent is not None:
-            headers["traceparent"] = traceparent
+        if self.traceparent is not None:
+            headers["traceparent"] = self.traceparent
 
     def take_over(self, headers: Mapping[str, str]) -> tuple[asyncio.Transport, bytes, bytes]:
         """Takes the connection of a request that is upgraded away from HTTP.

@@ -87,6 +87,7 @@ class Front:
                 set_status_on_exception=False,
             ) as span,
         ):
+            exchange.traceparent = telemetry.traceparent_of(span)
             outcome = await self._answer(exchange, found)
             status = 101 if isinstance(outcome, Upgraded) else exchange.finish(outcome).status
             span.set_attribute("http.response.status_code", status)

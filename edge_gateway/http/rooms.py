@@ -60,7 +60,7 @@ class Rooms:
         self.server = server
         self.loop = asyncio.get_running_loop()
         self.closing = False
-        self.waiting: Patience[Door] = Patience(idle_s, Door.abort)
+        self.waiting: Patience[Door] = Patience(idle_s, Door.stand_idle)
         """Those of which nothing is to be answered."""
         self.unfinished: Patience[Door] = Patience(pieces_s, Door.give_up)
         """Those whose body is not all here."""

@@ -262,6 +262,29 @@ async def test_who_does_not_read_answers_is_given_no_more() -> None:
         writer.close()
 
 
+@pytest.mark.parametrize("reads", [True, False])
+async def test_who_is_slow_has_time_to_read_but_not_for_ever(reads: bool) -> None:
+    size = 16_000_000  # more than the kernel takes
+
+    async def answer(_visitor: Visitor) -> Reply | None:
+        return Reply(200, b"x" * size)
+
+    async with door(answer, idle_s=1.0 if reads else 0.1) as (rooms, connect):
+        reader, writer = await connect()
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(post("/", b"x"))
+        await until(lambda: any(each._full for each in rooms.waiting))
+        (slow,) = rooms.waiting
+        await until(lambda: slow.transport is not None and slow.transport.is_closing())
+        if not reads:
+            await until(lambda: slow.transport is None)
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        assert (len(await end_of(reader)) > size) == reads
+        await until(lambda: slow.transport is None)
+        assert not rooms.waiting
+        writer.close()
+
+
 async def test_who_is_gone_is_answered_no_more_and_what_they_asked_is_done() -> None:
     begun, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
