@@ -67,7 +67,9 @@ class Door(asyncio.Protocol):
     def resume_writing(self) -> None:
         """They do again."""
         self._full = False
-        if self._ahead and self.task is None:
+        transport = self.transport
+        # Of one that is closed already the time goes on: they may stop reading again.
+        if self._ahead and self.task is None and transport is not None and not transport.is_closing():
             self._rooms.waiting.end(self)
             self._next()
 

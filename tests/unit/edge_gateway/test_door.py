@@ -285,6 +285,24 @@ async def test_who_is_slow_has_time_to_read_but_not_for_ever(reads: bool) -> Non
         writer.close()
 
 
+async def test_who_reads_a_little_more_and_had_asked_again_does_not_stay_for_ever() -> None:
+    async def answer(_visitor: Visitor) -> Reply | None:
+        return Reply(200, b"x" * 16_000_000)
+
+    async with door(answer, idle_s=0.1) as (rooms, connect):
+        _, writer = await connect()
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(post("/", b"x"))
+        await until(lambda: any(each._full for each in rooms.waiting))
+        (slow,) = rooms.waiting
+        writer.write(post("/", b"again"))
+        await until(lambda: slow.transport is not None and slow.transport.is_closing())
+        slow.resume_writing()  # how much has to be read for that is the kernel's secret
+        await until(lambda: slow.transport is None)
+        assert not rooms.waiting
+        writer.close()
+
+
 async def test_who_is_gone_is_answered_no_more_and_what_they_asked_is_done() -> None:
     begun, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
