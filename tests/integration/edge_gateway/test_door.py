@@ -11,7 +11,9 @@ from splits.chat.conversation.v1 import service_pb2 as conversation_rpc
 from splits.chat.message.v1 import service_pb2 as message_rpc
 
 from tests.support import contract
-from tests.support.edge import PAGE, Edge
+from tests.support.edge import PAGE, Edge, run_edge
+from tests.support.issuer import Issuer
+from tests.support.keys import Keys
 from tests.support.sockets import WHERE, somebody, stored_message
 
 _KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -213,3 +215,32 @@ async def test_what_is_no_handshake_is_answered_as_ever(edge: Edge, request_: by
     assert found == status
     contract.check_problem(orjson.loads(body))
     came.writer.close()
+
+
+@pytest.mark.parametrize("cut", [0, 20])
+async def test_a_request_in_work_is_answered_before_the_edge_is_gone(
+    keys: Keys, redis_url: str, issuer: Issuer, cut: int
+) -> None:
+    async with run_edge(keys, redis_url, issuer) as edge:
+        asked, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(_request: object, _user: object) -> conversation_rpc.PutBlockResponse:
+            asked.set()
+            await go_on.wait()
+            return conversation_rpc.PutBlockResponse()
+
+        edge.services.answers["PutBlock"] = slow
+        idle, came = await _Connection.open(edge), await _Connection.open(edge)
+        token = edge.issuer.token(somebody())
+        head = f"PUT /v1/blocks/bob HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
+        await came.say(head.encode(), cut)
+        async with asyncio.timeout(30):
+            await asked.wait()
+            stopping = asyncio.create_task(edge.app.stop())
+            assert await idle.reader.read() == b""  # it has nothing in work
+            go_on.set()
+            status, told, _ = await came.answer()
+            assert await came.reader.read() == b""
+            await stopping
+        assert status == 204
+        assert ("\r\nConnection: close\r\n" in told) == (cut == 0)  # the HTTP server just ends it
