@@ -9,7 +9,7 @@ from splits.chat.message.v1 import service_pb2 as rpc
 
 from message_svc import store
 from message_svc.actions.apply_gates import Held
-from message_svc.actions.send_batches import Lost, Outcome
+from message_svc.actions.send_messages import Lost, Outcome
 from message_svc.codec import (
     folder_to_proto,
     message_to_proto,

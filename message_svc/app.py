@@ -10,6 +10,7 @@ from pathlib import Path
 import asyncpg
 from splits.chat.message.v1 import service_pb2_grpc
 
+from message_svc.actions.remembered_gates import RememberedGates
 from message_svc.actions.render_events import render_events
 from message_svc.actions.send_batches import SendBatches
 from message_svc.actions.send_messages import Repeats, send_messages
@@ -43,11 +44,11 @@ class MessageApp:
     """The service: API and outbox relay. `start` returns the bound port."""
 
     def __init__(self, settings: MessageSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._stop = asyncio.Event()
 
     async def start(self) -> int:
-        settings = self._settings
+        settings = self.settings
         self.pool = await connect_pool(
             settings.database_url,
             schema=SERVICE,
@@ -73,6 +74,7 @@ class MessageApp:
         )
         trust, clock = Trust.from_file(settings.service_trust_file), SystemClock()
         window = timedelta(seconds=settings.written_window_seconds)
+        self.gates = RememberedGates(settings.send_gates_remembered, settings.send_locked_seconds)
         self.batches = SendBatches(
             partial(
                 send_messages,
@@ -80,6 +82,7 @@ class MessageApp:
                 self.outbox,
                 clock,
                 repeats=Repeats(settings.send_repeats_seconds),
+                gates=self.gates,
                 window=window,
             ),
             max_rows=settings.send_batch_rows,

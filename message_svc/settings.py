@@ -26,3 +26,7 @@ class MessageSettings(PublishingSettings):
     """Transactions of sends at a time; while they run, further sends gather. Each takes a connection."""
     send_repeats_seconds: float = Field(default=10.0, ge=0)
     """For so long after a message was sent again each transaction looks for repeats before it writes."""
+    send_gates_remembered: int = Field(default=2048, ge=0)
+    """Conversations written to last whose gates are remembered, to write without locking first; 0: none."""
+    send_locked_seconds: float = Field(default=10.0, ge=0)
+    """For so long every transaction locks first, once a third of what was remembered was wrong."""

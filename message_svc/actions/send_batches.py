@@ -10,29 +10,20 @@ import contextvars
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 from uuid import UUID
 
 import asyncpg
 
-from message_svc.actions.send_messages import RowFaultError
-from message_svc.domain import Decision, NewMessage
+from message_svc.actions.send_messages import Lost, Outcome
+from message_svc.domain import NewMessage
 from servicekit.faults import as_unavailable
 
 _APART_AT_ONCE = 3
 """Transactions that a batch falls apart into, at a time: reads and others' batches need connections too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The transaction of a send was lost to a passing fault: it may be sent again."""
-
-    error: Exception
-
-
-Outcome: TypeAlias = Decision | RowFaultError | Lost
-Store = Callable[[Sequence[NewMessage]], Awaitable[Sequence[Decision | RowFaultError]]]
-"""Stores sends in one transaction: `send_messages` but for its first arguments."""
+Store = Callable[[Sequence[NewMessage]], Awaitable[Sequence[Outcome]]]
+"""Stores sends together: `send_messages` but for its first arguments."""
 
 
 class _Call:

@@ -1,32 +1,49 @@
-"""Stores messages: locks the gates, decides, writes.
+"""Stores messages: decides under their gates, writes.
 
-A single send is a batch of one. Whether a message was stored before is asked only when that is likely, or
-decides something (ADR 0036): the table's key refuses a second one under the same client id, and then the
-batch is decided again with what was found.
+A single send is a batch of one. When this process remembers all gates of a batch, they decide it, and one
+statement writes what is of gates that still stand so (ADR 0038). All else goes by locks: gates are locked and
+read, then decided by.
+
+Whether a message was stored before is asked only when that is likely, or decides something (ADR 0036): the
+table's key refuses a second one under the same client id, and then the batch is decided again with what was
+found.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
+from typing import TypeAlias
 
 import asyncpg
 import structlog
 
-from message_svc import events, store
-from message_svc.domain import Decision, HeldGate, NewMessage, Placed, Refused, StoredMessage, decide, tell
+from message_svc import store
+from message_svc.actions.batch import Batch, decide_batch
+from message_svc.actions.remembered_gates import RememberedGates
+from message_svc.domain import Decision, NewMessage
 from servicekit.clock import Clock
 from servicekit.db import Executor
-from servicekit.outbox import BusEvent, Outbox, RealtimeEvent
+from servicekit.outbox import Outbox
 
 log = structlog.get_logger(__name__)
 
 
 class RowFaultError(Exception):
     """One message of a batch could not be written, for a reason that lies in itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The transaction of a send was lost to a passing fault: it may be sent again."""
+
+    error: Exception
+
+
+Outcome: TypeAlias = Decision | RowFaultError | Lost
 
 
 class Repeats:
@@ -49,27 +66,6 @@ class Repeats:
         self._until = time.monotonic() + self._last_s
 
 
-@dataclass(slots=True)
-class Batch:
-    """What a batch decided, what it writes, and what it owes to the sinks once it is committed."""
-
-    decisions: list[Decision] = field(default_factory=list)
-    realtime: list[RealtimeEvent] = field(default_factory=list)
-    bus: list[BusEvent] = field(default_factory=list)
-    placed: list[StoredMessage] = field(default_factory=list)
-    gates: dict[UUID, HeldGate] = field(default_factory=dict)
-    """Those of `placed` as they stand afterwards."""
-    unread: dict[tuple[str, UUID], int] = field(default_factory=dict)
-    """What is added for each present member of these gates, 0 for whoever wrote."""
-    repeats: bool = False
-    """Some of the messages were stored before."""
-
-    @property
-    def refuses(self) -> bool:
-        """Whether a message is refused, which one that was stored before would not be."""
-        return any(isinstance(decision, Refused) for decision in self.decisions)
-
-
 async def send_messages(
     pool: asyncpg.Pool,
     outbox: Outbox,
@@ -77,9 +73,10 @@ async def send_messages(
     sends: Sequence[NewMessage],
     *,
     repeats: Repeats,
+    gates: RememberedGates,
     window: timedelta,
-) -> list[Decision | RowFaultError]:
-    """Stores a batch in one transaction; outcomes in the order of `sends`.
+) -> list[Outcome]:
+    """Stores a batch; outcomes in the order of `sends`.
 
     `window` is how long the bus hears no more of somebody who wrote (see `domain.tell`).
 
@@ -87,11 +84,84 @@ async def send_messages(
 
     Raises:
         asyncpg.PostgresError, OSError: Postgres is away or the transaction was lost: nothing is acknowledged.
+            When only a part of the batch was lost, its outcomes are `Lost` instead.
     """
+    outcomes: list[Outcome | None] = [None] * len(sends)
+    if not repeats.expected():
+        outcomes = await _send_remembered(pool, outbox, clock, sends, repeats, gates, window)
+    left = [send for send, outcome in zip(sends, outcomes, strict=True) if outcome is None]
+    if not left:
+        return [outcome for outcome in outcomes if outcome is not None]
+    rest: Iterator[Outcome]
+    try:
+        rest = iter(await _send_locked(pool, outbox, clock, left, repeats, gates, window))
+    except Exception as error:
+        if len(left) == len(sends):
+            raise
+        rest = itertools.repeat(Lost(error))  # of a part; the others are stored
+    return [next(rest) if outcome is None else outcome for outcome in outcomes]
+
+
+async def _send_remembered(
+    pool: asyncpg.Pool,
+    outbox: Outbox,
+    clock: Clock,
+    sends: Sequence[NewMessage],
+    repeats: Repeats,
+    gates: RememberedGates,
+    window: timedelta,
+) -> list[Outcome | None]:
+    """Stores what can be by what is remembered, in one statement; None for each send that is not stored.
+
+    A refusal by a gate that may have changed since is not believed: nothing of its batch is stored.
+    """
+    not_stored: list[Outcome | None] = [None] * len(sends)
+    remembered = gates.take(sends)
+    if not remembered:
+        return not_stored
+    async with pool.acquire() as conn:
+        replied = await store.find_replied(conn, sends)  # a message that exists exists for good
+        batch = decide_batch(sends, remembered, {}, replied, clock.now(), window)
+        if batch.refuses:
+            return not_stored
+        try:
+            left_out = await store.place_unless_moved(
+                conn,
+                remembered,
+                messages=batch.placed,
+                gates=list(batch.gates.values()),
+                unread_added=batch.unread,
+                realtime=batch.realtime,
+                bus=batch.bus,
+            )
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+            if isinstance(error, asyncpg.UniqueViolationError):
+                repeats.found()
+            return not_stored
+        if left_out:
+            batch.leave_out(left_out)
+        outbox.publish_soon(realtime=batch.realtime, bus=batch.bus)
+    gates.keep(batch.gates)
+    gates.tried(missed=bool(left_out))
+    return [
+        None if send.conversation_id in left_out else decision
+        for send, decision in zip(sends, batch.decisions, strict=True)
+    ]
+
+
+async def _send_locked(
+    pool: asyncpg.Pool,
+    outbox: Outbox,
+    clock: Clock,
+    sends: Sequence[NewMessage],
+    repeats: Repeats,
+    gates: RememberedGates,
+    window: timedelta,
+) -> list[Decision | RowFaultError]:
     look = repeats.expected()
     while True:
         try:
-            return list(await _send_batch(pool, outbox, clock, sends, repeats, window, look=look))
+            return list(await _send_batch(pool, outbox, clock, sends, repeats, gates, window, look=look))
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
             if isinstance(error, asyncpg.UniqueViolationError) and not look:
                 repeats.found()
@@ -103,7 +173,7 @@ async def send_messages(
                 break
     outcomes: list[Decision | RowFaultError] = []
     for send in sends:
-        outcomes.extend(await send_messages(pool, outbox, clock, [send], repeats=repeats, window=window))
+        outcomes.extend(await _send_locked(pool, outbox, clock, [send], repeats, gates, window))
     return outcomes
 
 
@@ -113,6 +183,7 @@ async def _send_batch(
     clock: Clock,
     sends: Sequence[NewMessage],
     repeats: Repeats,
+    gates: RememberedGates,
     window: timedelta,
     *,
     look: bool,
@@ -121,6 +192,7 @@ async def _send_batch(
         async with conn.transaction():
             batch = await send_in_transaction(conn, sends, clock.now(), window, look=look)
         outbox.publish_soon(realtime=batch.realtime, bus=batch.bus)
+    gates.keep(batch.gates)
     if batch.repeats:
         repeats.found()
     return batch.decisions
@@ -136,10 +208,10 @@ async def send_in_transaction(
     """
     gates = await store.lock_gates(conn, [send.conversation_id for send in sends])
     replied = await store.find_replied(conn, sends)
-    batch = Batch() if look else _decide(sends, gates, {}, replied, now, window)
+    batch = Batch() if look else decide_batch(sends, gates, {}, replied, now, window)
     if look or batch.refuses:
         duplicates = await store.find_duplicates(conn, sends)
-        batch = _decide(sends, gates, duplicates, replied, now, window)
+        batch = decide_batch(sends, gates, duplicates, replied, now, window)
     if batch.placed:
         await store.place_messages(
             conn,
@@ -150,57 +222,3 @@ async def send_in_transaction(
             bus=batch.bus,
         )
     return batch
-
-
-def _decide(
-    sends: Sequence[NewMessage],
-    gates: Mapping[UUID, HeldGate],
-    stored: Mapping[tuple[UUID, str, str], StoredMessage],
-    replied: set[tuple[UUID, UUID]],
-    now: datetime,
-    window: timedelta,
-) -> Batch:
-    batch = Batch(repeats=bool(stored))
-    duplicates = dict(stored)
-    for send in sends:
-        key = (send.conversation_id, send.sender_id, send.client_message_id)
-        gate = batch.gates.get(send.conversation_id) or gates.get(send.conversation_id)
-        answers = (send.conversation_id, send.reply_to_id) in replied
-        decision = decide(send, gate, duplicates.get(key), now, reply_exists=answers)
-        batch.decisions.append(decision)
-        if not isinstance(decision, Placed):
-            continue
-        duplicates[key] = decision.message  # a later send of the same batch may repeat it
-        batch.placed.append(decision.message)
-        batch.gates[send.conversation_id] = _owe_events(batch, decision, send.traceparent, window)
-        for user_id in decision.gate.snapshot.present:
-            member = (user_id, send.conversation_id)
-            batch.unread[member] = batch.unread.get(member, 0) + (user_id != send.sender_id)
-    return batch
-
-
-def _owe_events(batch: Batch, placed: Placed, traceparent: str | None, window: timedelta) -> HeldGate:
-    """Notes what the message owes; the gate as it stands then."""
-    message, snapshot = placed.message, placed.gate.snapshot
-    realtime: list[RealtimeEvent] = []
-    bus: list[BusEvent] = []
-    if message.seq == 1:
-        opened, opened_bus = events.conversation_opened(snapshot, message.sender_id, message.created_at)
-        realtime.append(opened)
-        if opened_bus is not None:
-            bus.append(opened_bus)
-    shown = events.links_shown(snapshot, message)
-    created, created_bus = events.message_created(shown, snapshot.present)
-    realtime.append(created)
-    bus.append(created_bus)
-    gate = placed.gate
-    told = tell(gate.told, message.sender_id, message.created_at, window)
-    if told is not gate.told:
-        gate = replace(gate, told=told)
-        bus.append(events.conversation_written(message, told.until + window))
-    owed: tuple[RealtimeEvent | BusEvent, ...] = (*realtime, *bus)
-    for event in owed:
-        event.traceparent = traceparent  # each its own: the sends of a batch come from many traces
-    batch.realtime += realtime
-    batch.bus += bus
-    return gate

@@ -41,6 +41,7 @@ from message_svc.store.messages import (
     list_before,
     list_changes,
     place_messages,
+    place_unless_moved,
     read_gate,
     wait_for_relay,
 )
@@ -77,6 +78,7 @@ __all__ = [
     "lock_members",
     "move_read_pointer",
     "place_messages",
+    "place_unless_moved",
     "put_members",
     "q",
     "raise_gates",

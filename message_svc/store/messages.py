@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -33,7 +33,7 @@ async def find_duplicates(
 
 
 async def find_replied(conn: Executor, sends: Sequence[NewMessage]) -> set[tuple[UUID, UUID]]:
-    """(conversation, message) of the answered messages that exist. Under the gates' locks."""
+    """(conversation, message) of the answered messages that exist; one that does exists for good."""
     wanted = [(send.conversation_id, send.reply_to_id) for send in sends if send.reply_to_id is not None]
     if not wanted:
         return set()
@@ -55,10 +55,46 @@ async def place_messages(
     `gates` are those of the messages, as they stand after the batch; `unread_added` has a count for every
     present member of them, 0 included, since activity moves for everyone.
     """
+    await q.place_messages.execute(conn, *_placed(messages, gates, unread_added, realtime, bus))
+
+
+async def place_unless_moved(
+    conn: Executor,
+    expected: Mapping[UUID, HeldGate],
+    *,
+    messages: Sequence[StoredMessage],
+    gates: Sequence[HeldGate],
+    unread_added: dict[tuple[str, UUID], int],
+    realtime: Sequence[RealtimeEvent],
+    bus: Sequence[BusEvent],
+) -> set[UUID]:
+    """As `place_messages`, of conversations whose gates stand as `expected`. Returns the others.
+
+    Needs no transaction, and takes the gates' locks in the order of their ids.
+    """
+    gates = sorted(gates, key=lambda gate: gate.snapshot.conversation_id)
+    before = [expected[gate.snapshot.conversation_id] for gate in gates]
+    rows = await q.place_unless_moved.fetch(
+        conn,
+        *_placed(messages, gates, unread_added, realtime, bus),
+        [gate.snapshot.gate_version for gate in before],
+        [gate.last_seq for gate in before],
+        [gate.last_change for gate in before],
+    )
+    return {row["id"] for row in rows}
+
+
+def _placed(
+    messages: Sequence[StoredMessage],
+    gates: Sequence[HeldGate],
+    unread_added: dict[tuple[str, UUID], int],
+    realtime: Sequence[RealtimeEvent],
+    bus: Sequence[BusEvent],
+) -> tuple[object, ...]:
+    """What the two statements write, as their first arguments."""
     last_at = {gate.snapshot.conversation_id: gate.last_at for gate in gates}
     members = list(unread_added)
-    await q.place_messages.execute(
-        conn,
+    return (
         [m.conversation_id for m in messages],
         [m.seq for m in messages],
         [m.change_seq for m in messages],

@@ -7,7 +7,7 @@
 -- The gate -----------------------------------------------------------------------------------------------
 
 -- name: lock_gates
--- First statement of every content write and of every push. Locks in the order of ids: no deadlocks.
+-- First statement of every content write but place_unless_moved, and of every push. Locks in the order of ids: no deadlocks.
 SELECT id, gate_version, snapshot, last_seq, last_change, last_at, told
 FROM gate
 WHERE id = ANY ($1::uuid[])
@@ -109,6 +109,61 @@ INSERT INTO outbox_bus (event_id, name, subject, data, traceparent, occurred_at)
 SELECT event_id, name, subject, data, traceparent, occurred_at
 FROM jsonb_to_recordset($20::jsonb)
     AS owed (event_id uuid, name text, subject text, data jsonb, traceparent text, occurred_at timestamptz)
+
+-- name: place_unless_moved
+-- As place_messages, of conversations whose gates stand as their senders were told; answers with the others, of which
+-- nothing is written. No lock is taken before: this takes them, in the order of $11, which are sorted ids, and compares
+-- again with the newest row when it waited for one. A gate changes with one of these numbers, whoever changes it.
+WITH moved_gates AS (
+    UPDATE gate
+    SET last_seq = moved.last_seq, last_change = moved.last_change, last_at = moved.last_at, told = moved.told
+    FROM (
+        SELECT *
+        FROM unnest($11::uuid[], $12::bigint[], $13::bigint[], $14::timestamptz[], $23::jsonb[], $24::bigint[],
+                    $25::bigint[], $26::bigint[])
+            AS sorted (id, last_seq, last_change, last_at, told, version_before, seq_before, change_before)
+        ORDER BY id
+    ) AS moved
+    WHERE gate.id = moved.id AND gate.gate_version = moved.version_before AND gate.last_seq = moved.seq_before
+      AND gate.last_change = moved.change_before
+    RETURNING gate.id
+), held AS MATERIALIZED (
+    SELECT coalesce(array_agg(id), '{}') AS ids, count(*) = cardinality($11) AS whole FROM moved_gates
+), new_messages AS (
+    INSERT INTO message (conversation_id, seq, change_seq, id, sender_id, client_message_id, kind, text,
+                         body_hash, created_at, reply_to_id, links)
+    SELECT conversation_id, seq, change_seq, id, sender_id, client_message_id, kind, text, body_hash, created_at,
+           reply_to_id, links -> 'links'
+    FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::text[],
+                $8::text[], $9::bytea[], $10::timestamptz[], $21::uuid[], $22::jsonb[])
+        AS new (conversation_id, seq, change_seq, id, sender_id, client_message_id, kind, text, body_hash,
+                created_at, reply_to_id, links)
+    WHERE (SELECT whole FROM held) OR conversation_id = ANY ((SELECT ids FROM held)::uuid[])
+), moved_members AS (
+    UPDATE member
+    SET unread = member.unread + moved.added, activity_at = moved.at, changed_at = greatest(changed_at, moved.at),
+        archived = member.archived AND member.muted
+    FROM unnest($15::text[], $16::uuid[], $17::integer[], $18::timestamptz[])
+        AS moved (user_id, conversation_id, added, at)
+    WHERE member.user_id = moved.user_id AND member.conversation_id = moved.conversation_id
+      AND ((SELECT whole FROM held) OR moved.conversation_id = ANY ((SELECT ids FROM held)::uuid[]))
+), owed_realtime AS (
+    INSERT INTO outbox_realtime (event_id, name, conversation_id, recipients, refs, traceparent, occurred_at)
+    SELECT event_id, name, conversation_id, recipients, refs, traceparent, occurred_at
+    FROM jsonb_to_recordset($19::jsonb)
+        AS owed (event_id uuid, name text, conversation_id uuid, recipients text[], refs jsonb, traceparent text,
+                 occurred_at timestamptz)
+    WHERE (SELECT whole FROM held) OR conversation_id = ANY ((SELECT ids FROM held)::uuid[])
+), owed_bus AS (
+    INSERT INTO outbox_bus (event_id, name, subject, data, traceparent, occurred_at)
+    SELECT event_id, name, subject, data, traceparent, occurred_at
+    FROM jsonb_to_recordset($20::jsonb)
+        AS owed (event_id uuid, name text, subject text, data jsonb, traceparent text, occurred_at timestamptz)
+    WHERE (SELECT whole FROM held) OR subject = ANY ((SELECT ids FROM held)::text[])
+)
+SELECT wanted.id
+FROM held, unnest($11) AS wanted (id)
+WHERE NOT held.whole AND wanted.id <> ALL (held.ids)
 
 -- name: find_replied
 -- Which of the answered messages exist in their conversations.

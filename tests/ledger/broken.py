@@ -23,6 +23,7 @@ from conversation_svc import __main__ as conversation_svc
 from message_svc import __main__ as message_svc
 from message_svc import events, store
 from message_svc.actions import send_messages
+from message_svc.actions.remembered_gates import RememberedGates
 from message_svc.domain import Decision, GateSnapshot, HeldGate, NewMessage, Placed, StoredMessage
 from servicekit.bus import BusPublisher
 from servicekit.clock import Clock
@@ -55,13 +56,14 @@ def acknowledged_before_commit(stack: ExitStack) -> None:
         clock: Clock,
         sends: Sequence[NewMessage],
         repeats: send_messages.Repeats,
+        gates: RememberedGates,
         window: timedelta,
         *,
         look: bool,
     ) -> list[Decision]:
         nonlocal waits
         if waits:
-            return await whole(pool, outbox, clock, sends, repeats, window, look=look)
+            return await whole(pool, outbox, clock, sends, repeats, gates, window, look=look)
         waits = True
         decided: asyncio.Future[list[Decision]] = asyncio.get_running_loop().create_future()
 
@@ -267,4 +269,6 @@ BUILDS: Mapping[str, Callable[[ExitStack], None]] = {
 if __name__ == "__main__":
     with ExitStack() as broken:
         BUILDS[os.environ["BROKEN_BUILD"]](broken)
+        # The way of a send that is broken is the one of locks.
+        broken.enter_context(patch.object(RememberedGates, "take", lambda _self, _sends: {}))
         (conversation_svc if "worker" in sys.argv else message_svc).cli()

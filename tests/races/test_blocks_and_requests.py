@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 from splits.chat.conversation.v1 import service_pb2 as rpc
 from splits.chat.message.v1 import message_pb2 as pb
+from splits.chat.message.v1 import service_pb2 as message_rpc
 
 from conversation_svc import store as conversation_store
 from conversation_svc.actions import change_block
@@ -22,6 +23,8 @@ from tests.support.races import (
     Aim,
     Round,
     at_last,
+    gates_not_compared,
+    guesses_counted,
     race,
     stored,
 )
@@ -33,16 +36,24 @@ class Chat:
 
     conversations: ConversationService
     messages: MessageService
+    replica: MessageService | None = None
+    """Takes every other message, when there is one."""
+    _sent: int = 0
 
     async def write(self, who: ActingUser, conversation: str, client_id: str) -> bool:
         """Sends; the recipient of a request accepts first. Whether it was stored."""
-        outcome = await at_last(lambda: self.messages.send(who.user_id, conversation, client_id))
+        outcome = await self._send(who, conversation, client_id)
         if outcome.refused.reason == pb.REFUSAL_REASON_ACCEPT_REQUIRED:
             answer = await at_last(lambda: self.conversations.accept(who, conversation))
             if answer.HasField("refused"):
                 return False
-            outcome = await at_last(lambda: self.messages.send(who.user_id, conversation, client_id))
+            outcome = await self._send(who, conversation, client_id)
         return outcome.HasField("stored")
+
+    async def _send(self, who: ActingUser, conversation: str, client_id: str) -> message_rpc.SendOutcome:
+        self._sent += 1
+        taker = self.replica if self.replica is not None and self._sent % 2 else self.messages
+        return await at_last(lambda: taker.send(who.user_id, conversation, client_id))
 
     async def people(self) -> tuple[ActingUser, ActingUser]:
         """Two people who are known to the chat."""
@@ -69,16 +80,16 @@ async def race_sends_against_blocks(chat: Chat, rounds: int) -> list[Round]:
     assert await chat.write(bob, conversation, "accepts")
 
     async def play(number: int, aim: Aim) -> Round:
-        async def write(who: ActingUser) -> None:
+        async def write(who: ActingUser, device: str) -> None:
             for attempt in range(30):  # bounded: a broken build may never refuse
-                if not await chat.write(who, conversation, f"{number}-{attempt}"):
+                if not await chat.write(who, conversation, f"{number}-{device}-{attempt}"):
                     return
 
         async def block() -> bool:
             await at_last(lambda: chat.conversations.block(bob, ada))
             return True
 
-        writers = [lambda: write(ada), lambda: write(ada), lambda: write(bob)]
+        writers = [lambda: write(ada, "one"), lambda: write(ada, "other"), lambda: write(bob, "one")]
         result = await race(lambda: stored(chat.messages.pool, conversation), writers, block, aim)
         await at_last(lambda: chat.conversations.unblock(bob, ada))
         return result
@@ -165,6 +176,27 @@ async def test_no_message_is_stored_after_a_block_was_acknowledged(
     assert len(results) == ROUNDS
     assert not [result for result in results if result.violated]
     assert results[-1].in_the_end > ROUNDS / 2  # the writers did get through before the blocks
+
+
+async def test_no_message_of_any_replica_is_stored_after_a_block_was_acknowledged(
+    conversations: ConversationService, messages: MessageService, replica: MessageService
+) -> None:
+    with guesses_counted() as guesses:
+        results = await race_sends_against_blocks(Chat(conversations, messages, replica), ROUNDS // 4)
+
+    assert len(results) == ROUNDS // 4
+    assert not [result for result in results if result.violated]
+    assert guesses.right > ROUNDS / 20
+    assert guesses.wrong > ROUNDS / 20
+
+
+async def test_the_check_catches_a_send_by_what_is_remembered_of_a_gate_that_changed(
+    conversations: ConversationService, messages: MessageService
+) -> None:
+    with gates_not_compared():
+        results = await race_sends_against_blocks(Chat(conversations, messages), ROUNDS_TO_CATCH)
+
+    assert results[-1].violated
 
 
 async def test_the_check_catches_a_block_acknowledged_before_it_is_pushed(

@@ -20,6 +20,7 @@ import redis.asyncio as redis
 from message_svc import store
 from message_svc.actions import mark_read as marking
 from message_svc.actions.mark_read import mark_read
+from message_svc.actions.remembered_gates import RememberedGates
 from message_svc.actions.send_messages import Repeats, send_messages
 from message_svc.actions.set_flags import set_flags
 from message_svc.domain import HeldGate, NewMessage, hash_body
@@ -50,6 +51,7 @@ class Talk:
         self.id = new_conversation_id()
         self._version = 0
         self._sent = 0
+        self._gates = RememberedGates(10, locked_s=0)
 
     async def push(self) -> None:
         self._version += 1
@@ -63,7 +65,13 @@ class Talk:
         app = self._messages.app
         await _patiently(
             lambda: send_messages(
-                app.pool, app.outbox, CLOCK, [new], repeats=Repeats(10.0), window=timedelta()
+                app.pool,
+                app.outbox,
+                CLOCK,
+                [new],
+                repeats=Repeats(10.0),
+                gates=self._gates,
+                window=timedelta(),
             )
         )
 

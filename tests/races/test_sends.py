@@ -18,7 +18,9 @@ from tests.support.races import (
     Aim,
     Round,
     at_last,
+    gates_not_compared,
     gates_read_without_lock,
+    guesses_counted,
     pushes_acknowledged_unapplied,
     race,
     stored,
@@ -50,6 +52,41 @@ async def test_a_thousand_concurrent_sends_of_eight_people_are_numbered_1_to_100
         view = await messages.view(person, conversation)
         assert view is not None
         assert (view.last_seq, view.unread_count) == (1000, 875)
+
+
+async def test_two_replicas_number_what_is_written_to_them_in_turns(
+    messages: MessageService, replica: MessageService
+) -> None:
+    people, conversations, each = new_people(4), [new_conversation_id() for _ in range(3)], 40
+    for conversation in conversations:
+        await messages.apply(active_gate(conversation, 1, people))
+
+    async def write(who: str, conversation: str) -> list[int]:
+        """One after another, each to a replica that is left to chance; the numbers they were given."""
+        chance, seqs = random.Random(who + conversation), []
+        for number in range(each):
+            taker = chance.choice([messages, replica])
+            outcome = await at_last(lambda: taker.send(who, conversation, f"c{number}"))  # noqa: B023
+            seqs.append(outcome.stored.seq or outcome.repeated.seq)
+        return seqs
+
+    with guesses_counted() as guesses:
+        written = [[write(who, conversation) for who in people] for conversation in conversations]
+        numbers = await asyncio.gather(*(asyncio.gather(*writers) for writers in written))
+
+    assert guesses.right > 0
+    assert guesses.wrong > 0
+    for conversation, given in zip(conversations, numbers, strict=True):
+        assert sorted(seq for seqs in given for seq in seqs) == list(range(1, each * len(people) + 1))
+        assert all(seqs == sorted(seqs) for seqs in given)
+        rows = await messages.pool.fetch(
+            "SELECT seq, change_seq FROM message WHERE conversation_id = $1 ORDER BY seq", UUID(conversation)
+        )
+        assert [tuple(row) for row in rows] == [(n + 1, n + 1) for n in range(each * len(people))]
+        for person in people:
+            view = await replica.view(person, conversation)
+            assert view is not None
+            assert (view.last_seq, view.unread_count) == (each * len(people), each * (len(people) - 1))
 
 
 async def test_one_message_sent_fifty_times_at_once_is_one_row_and_one_answer(
@@ -163,6 +200,13 @@ async def test_nothing_is_stored_after_a_shut_gate_was_acknowledged(messages: Me
 
 async def test_the_check_catches_a_send_that_does_not_lock_its_gate(messages: MessageService) -> None:
     with gates_read_without_lock():
+        results = await race_sends_against_pushes(messages, ROUNDS_TO_CATCH)
+
+    assert results[-1].violated
+
+
+async def test_the_check_catches_a_send_that_does_not_compare_its_gate(messages: MessageService) -> None:
+    with gates_not_compared():
         results = await race_sends_against_pushes(messages, ROUNDS_TO_CATCH)
 
     assert results[-1].violated

@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
+from uuid import UUID
 
 import asyncpg
 from splits.chat.message.v1 import message_pb2 as pb
 from splits.chat.message.v1 import service_pb2 as rpc
 from splits.chat.message.v1 import service_pb2_grpc
 
+from message_svc import store
 from message_svc.app import MIGRATIONS, SERVICE, MessageApp
 from message_svc.settings import MessageSettings
 from servicekit.grpc_client import ServiceClient
@@ -43,6 +45,8 @@ class MessageService:
     database: TestDatabase
     keys: Path
     target: str
+    remembers: bool = False
+    """Whether gates are remembered as soon as they are pushed, and not only when they were written."""
     _clients: dict[str, ServiceClient[Stub]] = field(default_factory=dict)
     _signers: dict[str, Signer] = field(default_factory=dict)
 
@@ -70,6 +74,7 @@ class MessageService:
         client = self.client("conversation_svc")
         request = rpc.ApplyGatesRequest(gates=gates)
         response = await client.call(client.stub.ApplyGates, request, timeout=TIMEOUT)
+        await self._remember(*gates)
         return list(response.held)
 
     async def open(
@@ -79,9 +84,17 @@ class MessageService:
         client = self.client("conversation_svc")
         message = pb.NewMessage(client_message_id=client_id, text=text)
         request = rpc.OpenConversationRequest(gate=gate, first_message=message)
-        return await client.call(
+        response = await client.call(
             client.stub.OpenConversation, request, timeout=TIMEOUT, acting=ActingUser(sender, "recruiter")
         )
+        await self._remember(gate)
+        return response
+
+    async def _remember(self, *gates: pb.Gate) -> None:
+        if self.remembers:
+            async with self.pool.acquire() as conn, conn.transaction():
+                ids = [UUID(gate.conversation_id) for gate in gates]
+                self.app.gates.keep(await store.lock_gates(conn, ids))
 
     def new_send(self, sender: str, conversation_id: str, client_id: str, text: str = "hello") -> rpc.Send:
         """One send of the edge."""
@@ -165,12 +178,26 @@ class MessageService:
 
 
 @asynccontextmanager
+async def run_replica(service: MessageService) -> AsyncIterator[MessageService]:
+    """Another replica of a running service, with the same settings."""
+    app = MessageApp(service.app.settings)
+    port = await app.start()
+    replica = MessageService(app, service.database, service.keys, f"127.0.0.1:{port}", service.remembers)
+    try:
+        yield replica
+    finally:
+        await replica.close()
+
+
+@asynccontextmanager
 async def run_message_service(
     make_database: MakeDatabase,
     redis_url: str,
     amqp_url: str,
     keys: Path,
     migrations: Path = MIGRATIONS,
+    *,
+    remembers: bool = False,
     **settings: object,
 ) -> AsyncIterator[MessageService]:
     """A service on a database of its own; `settings` override the defaults of `MessageSettings`."""
@@ -189,7 +216,7 @@ async def run_message_service(
     await migrate(values.database_url, schema=SERVICE, directory=migrations)
     app = MessageApp(values)
     port = await app.start()
-    service = MessageService(app, database, keys, f"127.0.0.1:{port}")
+    service = MessageService(app, database, keys, f"127.0.0.1:{port}", remembers)
     try:
         yield service
     finally:

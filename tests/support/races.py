@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from unittest.mock import patch
 from uuid import UUID
 
 import asyncpg
 
 from message_svc import store
+from message_svc.actions.remembered_gates import RememberedGates
 from message_svc.domain import GateSnapshot, HeldGate
 from servicekit.db import Executor, Query
 from servicekit.errors import ChatError
@@ -116,7 +118,50 @@ def gates_read_without_lock() -> Iterator[None]:
         await asyncio.sleep(0.01)
         return {row["id"]: store.held_gate(row) for row in rows}
 
-    with patch.object(store, "lock_gates", read_gates):
+    with patch.object(store, "lock_gates", read_gates), nothing_remembered():
+        yield
+
+
+@contextmanager
+def nothing_remembered() -> Iterator[None]:
+    """Every send locks its gates first."""
+    with patch.object(RememberedGates, "take", lambda _self, _sends: {}):
+        yield
+
+
+@dataclass
+class Guesses:
+    """Statements that wrote by what was remembered: those in which all was right, and the others."""
+
+    right: int = 0
+    wrong: int = 0
+
+
+@contextmanager
+def guesses_counted() -> Iterator[Guesses]:
+    """Counts what this process writes meanwhile."""
+    guesses = Guesses()
+    whole = store.place_unless_moved
+
+    async def place(conn: Executor, expected: Mapping[UUID, HeldGate], **batch: Any) -> set[UUID]:
+        left_out = await whole(conn, expected, **batch)
+        guesses.wrong += bool(left_out)
+        guesses.right += not left_out
+        return left_out
+
+    with patch.object(store, "place_unless_moved", place):
+        yield guesses
+
+
+@contextmanager
+def gates_not_compared() -> Iterator[None]:
+    """A deliberately broken build: the send writes by what it remembers, however the gate stands."""
+    whole = store.q.place_unless_moved.sql
+    sql, found = re.subn(
+        r"WHERE gate\.id = moved\.id.*?RETURNING", "WHERE gate.id = moved.id RETURNING", whole, flags=re.S
+    )
+    assert found == 1
+    with patch.dict(store.q._queries, {"place_unless_moved": Query("place_unless_moved", sql)}):
         yield
 
 

@@ -14,6 +14,7 @@ from splits.chat.conversation.v1 import service_pb2 as rpc
 from splits.chat.message.v1 import service_pb2 as message_rpc
 
 from deploy.local.folders import CHECKOUT
+from message_svc.actions.remembered_gates import RememberedGates
 from message_svc.actions.send_messages import Repeats, send_messages
 from message_svc.domain import NewMessage, Placed, hash_body
 from servicekit.bus import EXCHANGE
@@ -104,7 +105,13 @@ async def write(messages: MessageService, sender: ActingUser, conversation: str,
         new_id(), UUID(conversation), sender.user_id, text, text, hash_body(b"a key of sixteen", text)
     )
     [outcome] = await send_messages(
-        messages.pool, messages.app.outbox, SystemClock(), [new], repeats=Repeats(0), window=window
+        messages.pool,
+        messages.app.outbox,
+        SystemClock(),
+        [new],
+        repeats=Repeats(0),
+        gates=RememberedGates(0, locked_s=0),
+        window=window,
     )
     assert isinstance(outcome, Placed)
 

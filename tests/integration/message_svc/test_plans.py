@@ -38,6 +38,7 @@ MOST = {
     "lock_gates": KEYS,
     "find_duplicates": KEYS,
     "place_messages": PAGE,
+    "place_unless_moved": PAGE,
     "list_before": RANGE,
     "list_after": RANGE,
     "list_changes": RANGE,
@@ -87,6 +88,7 @@ async def use_everything(service: MessageService) -> None:
 
     sends = [service.new_send(MANY, each, "plans") for each in latest]
     sent = [one.stored for one in await service.send_batch(*sends)]
+    await service.send_batch(*(service.new_send(MANY, each, "remembered") for each in latest))
     await service.send_batch(*sends)
     reply = service.new_send(MANY, long, "reply")
     first = (await call(edge.stub.ListMessages, rpc.ListMessagesRequest(conversation_id=long))).messages[0]
@@ -156,12 +158,38 @@ def test_a_statement_reads_what_it_answers_with(plans: dict[str, list[Plan]], na
         assert plan.blocks <= blocks
 
 
+def writes_gates_in_the_order_of_ids(plan: Plan) -> bool:
+    """Whether no two of these statements wait for one another: ids in their order, each gate looked up."""
+    [update] = (
+        node
+        for node in plan.nodes
+        if (node["Node Type"], node.get("Relation Name")) == ("ModifyTable", "gate")
+    )
+    [loop] = update["Plans"]
+    outer, inner = loop["Plans"]
+    while "Plans" in outer and outer["Node Type"] != "Sort":
+        [outer] = outer["Plans"]
+    return (loop["Node Type"], outer["Node Type"], inner["Node Type"]) == (
+        "Nested Loop",
+        "Sort",
+        "Index Scan",
+    )
+
+
+def test_a_send_by_what_is_remembered_takes_its_locks_in_the_order_of_ids(
+    plans: dict[str, list[Plan]],
+) -> None:
+    assert all(writes_gates_in_the_order_of_ids(plan) for plan in plans["place_unless_moved"])
+
+
 async def test_plans_made_while_the_tables_were_empty_read_by_key(
     make_database: MakeDatabase, redis_url: str, amqp_url: str, tmp_path: Path
 ) -> None:
     async with run_message_service(make_database, redis_url, amqp_url, tmp_path) as fresh:
-        whole = {plan.name: plan.scanned_whole for plan in await plans_of(fresh.pool, store.q)}
+        plans = {plan.name: plan for plan in await plans_of(fresh.pool, store.q)}
+    whole = {name: plan.scanned_whole for name, plan in plans.items()}
     assert {name: tables for name, tables in whole.items() if tables} == UNKEYED
+    assert writes_gates_in_the_order_of_ids(plans["place_unless_moved"])
 
 
 async def test_a_send_leaves_the_index_of_gates_alone(crowded: MessageService) -> None:

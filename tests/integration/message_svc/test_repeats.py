@@ -9,13 +9,18 @@ from datetime import timedelta
 import pytest
 from splits.chat.message.v1 import message_pb2 as pb
 
-from message_svc.actions.send_messages import Repeats, RowFaultError, send_messages
-from message_svc.domain import Decision, NewMessage, Placed, Refused, Repeated
+from message_svc.actions.send_messages import Outcome, Repeats, RowFaultError, send_messages
+from message_svc.domain import NewMessage, Placed, Refused, Repeated
 from servicekit.clock import SystemClock
 from servicekit.ids import new_id
 from tests.support.gates import active_gate, member, new_conversation_id, new_people
 from tests.support.message_svc import MessageService
 from tests.support.plans import explained
+
+
+@pytest.fixture
+def service(either_way: MessageService) -> MessageService:
+    return either_way
 
 
 def new(conversation: str, sender: str, client_id: str, text: str = "hello") -> NewMessage:
@@ -38,12 +43,18 @@ async def opened(service: MessageService, *people: str | pb.Member) -> str:
 
 async def send(
     service: MessageService, repeats: Repeats, *sends: NewMessage
-) -> tuple[Sequence[Decision | RowFaultError], bool]:
+) -> tuple[Sequence[Outcome], bool]:
     """What became of a batch, and whether it looked for its messages among the stored ones."""
     async with explained(service.pool) as plans:
         app = service.app
         decisions = await send_messages(
-            app.pool, app.outbox, SystemClock(), sends, repeats=repeats, window=timedelta(minutes=1)
+            app.pool,
+            app.outbox,
+            SystemClock(),
+            sends,
+            repeats=repeats,
+            gates=app.gates,
+            window=timedelta(minutes=1),
         )
     return decisions, "find_duplicates" in {plan.name for plan in plans}
 

@@ -20,14 +20,23 @@ from tests.support.proxy import proxy_to
 from tests.support.waiting import eventually
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest_asyncio.fixture(
+    scope="module",
+    loop_scope="session",
+    params=[{"send_gates_remembered": 0}, {"remembers": True}],
+    ids=["locked", "remembered"],
+)
 async def service(
-    make_database: MakeDatabase, redis_url: str, amqp_url: str, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    make_database: MakeDatabase,
+    redis_url: str,
+    amqp_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[MessageService]:
     """With one transaction at a time, so that whoever comes while one waits has to wait too."""
     keys = tmp_path_factory.mktemp("keys")
     async with run_message_service(
-        make_database, redis_url, amqp_url, keys, send_batches_in_flight=1
+        make_database, redis_url, amqp_url, keys, send_batches_in_flight=1, **request.param
     ) as running:
         yield running
 

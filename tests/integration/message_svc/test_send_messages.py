@@ -15,6 +15,11 @@ from tests.support.message_svc import TIMEOUT, MessageService
 from tests.support.waiting import eventually
 
 
+@pytest.fixture
+def service(either_way: MessageService) -> MessageService:
+    return either_way
+
+
 async def opened(service: MessageService, *people: str) -> str:
     """An active conversation with one message of the first person."""
     conversation = new_conversation_id()

@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from message_svc.actions.send_batches import Lost, Outcome, SendBatches
-from message_svc.actions.send_messages import RowFaultError
-from message_svc.domain import Decision, NewMessage, Refused
+from message_svc.actions.send_batches import SendBatches
+from message_svc.actions.send_messages import Lost, Outcome
+from message_svc.domain import NewMessage, Refused
 
 CALLER: contextvars.ContextVar[str] = contextvars.ContextVar("caller", default="nobody")
 
@@ -30,7 +30,7 @@ class Storing:
         self._ends: list[asyncio.Future[Exception | None]] = []
         self.cancelled = 0
 
-    async def __call__(self, sends: Sequence[NewMessage]) -> Sequence[Decision | RowFaultError]:
+    async def __call__(self, sends: Sequence[NewMessage]) -> Sequence[Outcome]:
         self.batches.append([send.client_message_id for send in sends])
         self.callers.append(CALLER.get())
         end: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
