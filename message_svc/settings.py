@@ -29,4 +29,4 @@ class MessageSettings(PublishingSettings):
     send_gates_remembered: int = Field(default=2048, ge=0)
     """Conversations written to last whose gates are remembered, to write without locking first; 0: none."""
     send_locked_seconds: float = Field(default=10.0, ge=0)
-    """For so long every transaction locks first, once a third of what was remembered was wrong."""
+    """For so long every transaction locks first, once a quarter of what was remembered was wrong."""
