@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 from splits.chat.events.v1 import events_pb2
@@ -18,15 +20,15 @@ from splits.chat.events.v1 import events_pb2
 from message_svc.domain import GateSnapshot, State, StoredMessage
 from servicekit.ids import new_id
 from servicekit.outbox import BusEvent, RealtimeEvent
-from servicekit.outbox.events import rfc3339
+from servicekit.outbox.events import rfc3339, uuid_text
 
 
-def message_json(message: StoredMessage) -> dict[str, object]:
+def message_json(message: StoredMessage) -> dict[str, Any]:
     """A message as the public contract shows it (`Message`)."""
     return {
-        "id": str(message.id),
+        "id": uuid_text(message.id),
         "clientMessageId": message.client_message_id,
-        "conversationId": str(message.conversation_id),
+        "conversationId": uuid_text(message.conversation_id),
         "seq": message.seq,
         "changeSeq": message.change_seq,
         "senderId": message.sender_id,
@@ -47,12 +49,12 @@ def links_shown(gate: GateSnapshot, message: StoredMessage) -> StoredMessage:
     return message if gate.all_follow_links else message.shown_to(None)
 
 
-def message_created(message: StoredMessage, recipients: Sequence[str]) -> tuple[RealtimeEvent, BusEvent]:
-    """A message is stored: to every device of every member, and to the bus without its text.
-
-    Without a trace: whoever has the send sets it.
-    """
-    event_id, message_id, conversation_id = new_id(), str(message.id), str(message.conversation_id)
+def message_created(
+    message: StoredMessage, recipients: Sequence[str], traceparent: str | None
+) -> tuple[RealtimeEvent, BusEvent]:
+    """A message is stored: to every device of every member, and to the bus without its text."""
+    event_id, shown = new_id(), message_json(message)
+    message_id, conversation_id = shown["id"], shown["conversationId"]
     realtime = RealtimeEvent(
         event_id=event_id,
         name="message.created",
@@ -60,8 +62,8 @@ def message_created(message: StoredMessage, recipients: Sequence[str]) -> tuple[
         conversation_id=message.conversation_id,
         refs={"messageId": message_id, "seq": message.seq, "changeSeq": message.change_seq},
         occurred_at=message.created_at,
-        data={"message": message_json(message)},
-        traceparent=None,
+        data={"message": shown},
+        traceparent=traceparent,
     )
     bus = BusEvent(
         event_id=event_id,
@@ -77,17 +79,16 @@ def message_created(message: StoredMessage, recipients: Sequence[str]) -> tuple[
             "createdAt": _protobuf_time(message.created_at),
         },
         occurred_at=message.created_at,
-        traceparent=None,
+        traceparent=traceparent,
     )
     return realtime, bus
 
 
-def conversation_written(message: StoredMessage, covered_until: datetime) -> BusEvent:
-    """Somebody writes, for the first time in a while: to the bus, beside `message.created.v1`.
-
-    Without a trace, as that one.
-    """
-    conversation_id = str(message.conversation_id)
+def conversation_written(
+    message: StoredMessage, covered_until: datetime, traceparent: str | None
+) -> BusEvent:
+    """Somebody writes, for the first time in a while: to the bus, beside `message.created.v1`."""
+    conversation_id = uuid_text(message.conversation_id)
     return BusEvent(
         event_id=new_id(),
         name="conversation.written.v1",
@@ -101,10 +102,11 @@ def conversation_written(message: StoredMessage, covered_until: datetime) -> Bus
             "coveredUntil": _protobuf_time(covered_until),
         },
         occurred_at=message.created_at,
-        traceparent=None,
+        traceparent=traceparent,
     )
 
 
+@lru_cache(maxsize=256)  # a batch has one time
 def _protobuf_time(at: datetime) -> str:
     """As protobuf's JSON mapping has it: UTC, with no, three or six digits of a second."""
     digits = "microseconds" if at.microsecond % 1000 else "milliseconds" if at.microsecond else "seconds"
@@ -125,7 +127,7 @@ def message_updated(message: StoredMessage, recipients: Sequence[str], at: datet
 
 
 def conversation_opened(
-    gate: GateSnapshot, initiator_id: str, at: datetime
+    gate: GateSnapshot, initiator_id: str, at: datetime, traceparent: str | None
 ) -> tuple[RealtimeEvent, BusEvent | None]:
     """A conversation's first message is stored: it becomes visible to its members.
 
@@ -140,6 +142,7 @@ def conversation_opened(
         conversation_id=gate.conversation_id,
         refs={},
         occurred_at=at,
+        traceparent=traceparent,
     )
     if not request:
         return realtime, None
@@ -153,6 +156,7 @@ def conversation_opened(
             participant_ids=gate.present,
         ),
         occurred_at=at,
+        traceparent=traceparent,
     )
     return realtime, bus
 

@@ -59,7 +59,7 @@ def decide_batch(
     for send in sends:
         key = (send.conversation_id, send.sender_id, send.client_message_id)
         gate = batch.gates.get(send.conversation_id) or gates.get(send.conversation_id)
-        answers = (send.conversation_id, send.reply_to_id) in replied
+        answers = send.reply_to_id is None or (send.conversation_id, send.reply_to_id) in replied
         decision = decide(send, gate, duplicates.get(key), now, reply_exists=answers)
         batch.decisions.append(decision)
         if not isinstance(decision, Placed):
@@ -74,27 +74,24 @@ def decide_batch(
 
 
 def _owe_events(batch: Batch, placed: Placed, traceparent: str | None, window: timedelta) -> HeldGate:
-    """Notes what the message owes; the gate as it stands then."""
-    message, snapshot = placed.message, placed.gate.snapshot
-    realtime: list[RealtimeEvent] = []
-    bus: list[BusEvent] = []
+    """Notes what the message owes; the gate as it stands then.
+
+    Each event is of its own send's trace: those of a batch come from many.
+    """
+    message, gate, snapshot = placed.message, placed.gate, placed.gate.snapshot
     if message.seq == 1:
-        opened, opened_bus = events.conversation_opened(snapshot, message.sender_id, message.created_at)
-        realtime.append(opened)
+        opened, opened_bus = events.conversation_opened(
+            snapshot, message.sender_id, message.created_at, traceparent
+        )
+        batch.realtime.append(opened)
         if opened_bus is not None:
-            bus.append(opened_bus)
+            batch.bus.append(opened_bus)
     shown = events.links_shown(snapshot, message)
-    created, created_bus = events.message_created(shown, snapshot.present)
-    realtime.append(created)
-    bus.append(created_bus)
-    gate = placed.gate
+    created, created_bus = events.message_created(shown, snapshot.present, traceparent)
+    batch.realtime.append(created)
+    batch.bus.append(created_bus)
     told = tell(gate.told, message.sender_id, message.created_at, window)
     if told is not gate.told:
         gate = replace(gate, told=told)
-        bus.append(events.conversation_written(message, told.until + window))
-    owed: tuple[RealtimeEvent | BusEvent, ...] = (*realtime, *bus)
-    for event in owed:
-        event.traceparent = traceparent  # each its own: the sends of a batch come from many traces
-    batch.realtime += realtime
-    batch.bus += bus
+        batch.bus.append(events.conversation_written(message, told.until + window, traceparent))
     return gate

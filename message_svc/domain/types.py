@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -70,21 +70,22 @@ class GateSnapshot:
     state: State
     rights: Mapping[str, Rights]
     raw: bytes
+    present: tuple[str, ...] = field(init=False, compare=False, repr=False)
+    """Ids of the members who are in the conversation, in the snapshot's order."""
+    all_follow_links: bool = field(init=False, compare=False, repr=False)
+    """Whether everybody present may follow links: what is sent to all shows them only then."""
 
-    @property
-    def present(self) -> tuple[str, ...]:
-        """Ids of the members who are in the conversation, in the snapshot's order."""
-        return tuple(user_id for user_id, rights in self.rights.items() if not rights.left)
+    def __post_init__(self) -> None:
+        # Once, since a snapshot is kept and decides many sends.
+        present = tuple(user_id for user_id, rights in self.rights.items() if not rights.left)
+        object.__setattr__(self, "present", present)
+        follow = all(self.rights[user_id].links_clickable for user_id in present)
+        object.__setattr__(self, "all_follow_links", follow)
 
     @property
     def who_see_receipts(self) -> tuple[str, ...]:
         """Those present who do not hide their own: who hides does not see."""
         return tuple(user_id for user_id in self.present if not self.rights[user_id].receipts_hidden)
-
-    @property
-    def all_follow_links(self) -> bool:
-        """Whether everybody present may follow links: what is sent to all shows them only then."""
-        return all(self.rights[user_id].links_clickable for user_id in self.present)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def stored(created_at: datetime, seq: int) -> StoredMessage:
 def test_a_created_message_is_written_as_protobuf_would(created_at: datetime, seq: int) -> None:
     message = stored(created_at, seq)
 
-    _, event = message_created(message, ["ada", "bob"])
+    _, event = message_created(message, ["ada", "bob"], None)
 
     parsed = ParseDict(dict(event.payload), events_pb2.MessageCreated())
     assert MessageToDict(parsed, always_print_fields_with_no_presence=True) == event.payload
@@ -62,7 +62,7 @@ def test_a_created_message_is_written_as_protobuf_would(created_at: datetime, se
 def test_what_is_written_is_told_as_protobuf_would(covered_until: datetime) -> None:
     message = stored(NOON, 2**53 + 1)
 
-    event = conversation_written(message, covered_until)
+    event = conversation_written(message, covered_until, None)
 
     parsed = ParseDict(dict(event.payload), events_pb2.ConversationWritten())
     assert MessageToDict(parsed, always_print_fields_with_no_presence=True) == event.payload

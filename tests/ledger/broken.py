@@ -195,9 +195,11 @@ def told_to_others(stack: ExitStack) -> None:
     whole = events.message_created
     told: set[str] = set()
 
-    def tell(message: StoredMessage, recipients: Sequence[str]) -> tuple[RealtimeEvent, BusEvent]:
+    def tell(
+        message: StoredMessage, recipients: Sequence[str], traceparent: str | None
+    ) -> tuple[RealtimeEvent, BusEvent]:
         told.update(recipients)
-        return whole(message, sorted(told))
+        return whole(message, sorted(told), traceparent)
 
     stack.enter_context(patch.object(events, "message_created", tell))
 
