@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -156,37 +156,34 @@ class SendBatches:
         self._start_soon()
 
     async def _run(self, batch: Sequence[_Send]) -> None:
-        outcomes = await self._stored(batch) or await self._stored_apart(batch)
+        outcomes = await self._stored(batch)
+        apart: dict[UUID, list[_Send]] = {}
         for send, outcome in zip(batch, outcomes, strict=True):
-            send.call.settle(send.place, outcome)
+            if _may_be_anothers(outcome):
+                apart.setdefault(send.new.conversation_id, []).append(send)
+        found = await self._stored_apart(apart.values()) if len(apart) > 1 else {}
+        for send, outcome in zip(batch, outcomes, strict=True):
+            send.call.settle(send.place, found.get(send, outcome))
 
     async def _stored(self, batch: Sequence[_Send]) -> Sequence[Outcome]:
-        """None at all when one of several conversations is at fault: nobody can tell which."""
         try:
             return await self._store([send.new for send in batch])
         except Exception as error:  # noqa: BLE001 - whatever it was, each caller is told
-            first = batch[0].new.conversation_id
-            alone = all(send.new.conversation_id == first for send in batch)
-            if _is_of_one_conversation(error) and not alone:
-                return []
             return [Lost(error)] * len(batch)
 
-    async def _stored_apart(self, batch: Sequence[_Send]) -> Sequence[Outcome]:
+    async def _stored_apart(self, conversations: Collection[Sequence[_Send]]) -> dict[_Send, Outcome]:
         """Each conversation for itself: only those fail whose gates are held too long or cannot be read."""
-        apart: dict[UUID, list[_Send]] = {}
-        for send in batch:
-            apart.setdefault(send.new.conversation_id, []).append(send)
         room = asyncio.Semaphore(_APART_AT_ONCE)
 
         async def stored_alone(sends: Sequence[_Send]) -> Sequence[Outcome]:
             async with room:
                 return await self._stored(sends)
 
-        stored = await asyncio.gather(*(stored_alone(sends) for sends in apart.values()))
+        stored = await asyncio.gather(*(stored_alone(sends) for sends in conversations))
         found: dict[_Send, Outcome] = {}
-        for sends, outcomes in zip(apart.values(), stored, strict=True):
+        for sends, outcomes in zip(conversations, stored, strict=True):
             found.update(zip(sends, outcomes, strict=True))
-        return [found[send] for send in batch]
+        return found
 
     def _cancel_abandoned(self) -> None:
         """Ends transactions that nobody waits for."""
@@ -195,5 +192,8 @@ class SendBatches:
                 task.cancel()
 
 
-def _is_of_one_conversation(error: Exception) -> bool:
-    return isinstance(error, asyncpg.LockNotAvailableError) or as_unavailable(error) is None
+def _may_be_anothers(outcome: Outcome) -> bool:
+    """Lost to a fault of one conversation: of several that were lost together nobody can tell which."""
+    if not isinstance(outcome, Lost):
+        return False
+    return isinstance(outcome.error, asyncpg.LockNotAvailableError) or as_unavailable(outcome.error) is None

@@ -196,3 +196,19 @@ async def test_what_is_decided_again_and_fails_leaves_the_rest_stored(service: M
     assert outcomes[0].stored.seq == 2
     assert outcomes[1].fault.code == "unavailable"
     assert (await service.send(ada, held, "c2")).stored.change_seq == 3
+
+
+async def test_of_what_is_decided_again_only_that_fails_whose_gate_is_held(service: MessageService) -> None:
+    ada, bob = new_people(2)
+    still, moved, held = [await talk_of(service, ada, bob) for _ in range(3)]
+    async with service.pool.acquire() as conn:
+        changed = [UUID(moved), UUID(held)]
+        await conn.execute("UPDATE gate SET last_change = last_change + 1 WHERE id = ANY ($1)", changed)
+        async with conn.transaction():
+            await conn.execute("SELECT FROM gate WHERE id = $1 FOR UPDATE", UUID(held))
+            outcomes = await service.send_batch(
+                *(service.new_send(ada, each, "c2") for each in (still, held, moved))
+            )
+
+    assert [outcome.stored.seq for outcome in outcomes] == [2, 0, 2]
+    assert outcomes[1].fault.code == "unavailable"
