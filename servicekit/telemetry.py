@@ -22,13 +22,15 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from servicekit.settings import TelemetrySettings
-from servicekit.unrecorded import Beginning, UnrecordedTracerProvider
+from servicekit.unrecorded import NamedSpan, UnrecordedTracerProvider
 
 TRACEPARENT = "traceparent"
 REQUEST_ID = "x-request-id"
 """gRPC metadata keys that carry the trace and the request."""
 
 _PROPAGATOR = TraceContextTextMapPropagator()
+_ORDINARY = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+"""What everybody says today; the propagator knows the rest, in twice the time."""
 _JWT = re.compile(r"eyJ[\w-]{6,}\.[\w-]{2,}\.[\w-]*")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _request_id: ContextVar[str | None] = ContextVar("chat_request_id", default=None)
@@ -62,7 +64,7 @@ def current_traceparent() -> str | None:
 
 def traceparent_of(span: trace.Span) -> str | None:
     """The W3C `traceparent` of a span; None when it is none."""
-    if isinstance(span, Beginning):
+    if isinstance(span, NamedSpan):
         return span.traceparent
     named = span.get_span_context()
     if not named.is_valid:
@@ -80,9 +82,15 @@ class attach_traceparent:  # noqa: N801 - used as the function that it is to its
 
     def __enter__(self) -> None:
         self._token: Token[otel_context.Context] | None = None
-        if self._traceparent:
-            given = {TRACEPARENT: self._traceparent}
-            self._token = otel_context.attach(_PROPAGATOR.extract(given, context=otel_context.Context()))
+        given = self._traceparent
+        if not given:
+            return
+        if _ORDINARY.fullmatch(given):
+            span = NamedSpan(given, is_remote=True)
+            inside = trace.set_span_in_context(span, otel_context.Context())
+        else:
+            inside = _PROPAGATOR.extract({TRACEPARENT: given}, context=otel_context.Context())
+        self._token = otel_context.attach(inside)
 
     def __exit__(self, *_: object) -> None:
         if self._token is not None:

@@ -51,24 +51,37 @@ def _stands(span: trace.Span) -> trace.Span | None:
     """The span, if there is one."""
     if span is trace.INVALID_SPAN:
         return None
-    return span if isinstance(span, Beginning) or span.get_span_context().is_valid else None
+    return span if isinstance(span, NamedSpan) or span.get_span_context().is_valid else None
 
 
-class Beginning(trace.NonRecordingSpan):
-    """The first span of a trace. Its context is made when it is asked for: by a log line, or a link."""
+class NamedSpan(trace.NonRecordingSpan):
+    """A span of which the traceparent, valid and of version 00, is known.
+
+    Its context is made when it is asked for: by a log line, a link, or a span that is recorded.
+    """
+
+    def __init__(self, traceparent: str, *, is_remote: bool) -> None:
+        self.traceparent = traceparent
+        self._is_remote = is_remote
+
+    def get_span_context(self) -> trace.SpanContext:
+        """As the traceparent says."""
+        _, trace_id, span_id, flags = self.traceparent.split("-")
+        return trace.SpanContext(
+            int(trace_id, 16), int(span_id, 16), self._is_remote, trace.TraceFlags(int(flags, 16))
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.traceparent!r})"
+
+
+class Beginning(NamedSpan):
+    """The first span of a trace: not recorded, and begun here."""
 
     def __init__(self) -> None:
         # Not the operating system's randomness: ids name, they protect nothing.
         ids = random.randbytes(24).hex()  # noqa: S311
-        self.traceparent = f"00-{ids[:32]}-{ids[32:]}-00"
-
-    def get_span_context(self) -> trace.SpanContext:
-        """Not recorded, and begun here."""
-        _, trace_id, span_id, _ = self.traceparent.split("-")
-        return trace.SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=False)
-
-    def __repr__(self) -> str:
-        return f"Beginning({self.traceparent!r})"
+        super().__init__(f"00-{ids[:32]}-{ids[32:]}-00", is_remote=False)
 
 
 class _Current(AbstractContextManager[trace.Span]):
