@@ -140,12 +140,12 @@ class RealtimePublisher:
         stood = commands.connected
         try:
             try:
-                await commands.run_packed(_SCRIPT, calls)
+                await _run(commands, calls)
             except RedisConnectionError:
                 if not stood:
                     raise
                 # It may have died with the Redis before this one: once more, on a new connection.
-                await commands.run_packed(_SCRIPT, calls)
+                await _run(commands, calls)
         except (RedisError, OSError) as error:
             commands.close()
             raise SinkUnavailable(f"redis: {type(error).__name__}") from error
@@ -153,3 +153,11 @@ class RealtimePublisher:
             commands.close()  # nobody waits for it: what was not sent yet must not be
             raise
         self._idle.append(commands)
+
+
+async def _run(commands: RedisCommands, calls: list[bytes]) -> None:
+    if not commands.connected:
+        # A Redis that was restarted may know no script, and everybody comes back to it at once: where another
+        # loads it in the midst of the calls, the first of them would be run after the last.
+        await commands.call("SCRIPT", "LOAD", _SCRIPT.source)
+    await commands.run_packed(_SCRIPT, calls)

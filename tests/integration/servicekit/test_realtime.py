@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import pytest
@@ -14,7 +15,7 @@ from redis import Redis as SyncRedis
 
 from deploy.local.redis import Redis as RedisServer
 from servicekit.outbox.events import SinkUnavailable
-from servicekit.realtime import RealtimePublisher, channel, stream_key
+from servicekit.realtime import _SCRIPT, RealtimePublisher, channel, stream_key
 from tests.support.outbox import realtime_event, streamed
 from tests.support.proxy import proxy_to
 from tests.support.waiting import eventually
@@ -135,6 +136,37 @@ async def test_a_flushed_script_is_loaded_again(redis_server: RedisServer, user:
     assert await streamed(client, user) == [str(first.event_id), str(second.event_id)]
     await client.aclose()
     await publisher.close()
+
+
+async def test_a_script_that_another_loads_meanwhile_puts_no_event_before_its_predecessor(
+    redis_server: RedisServer, user: str
+) -> None:
+    """As when Redis was restarted and all come back at once."""
+    client = redis.Redis.from_url(redis_server.url)
+    address = urlsplit(redis_server.url)
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_connection(address.hostname, address.port)
+        while data := await reader.read(65536):
+            first, second, rest = data.partition(b"\r\n*")
+            there_writer.write(first + b"\r\n" if second else first)
+            writer.write(await there_reader.read(65536))
+            if second:
+                await client.script_load(_SCRIPT.source)
+                there_writer.write(b"*" + rest)
+                writer.write(await there_reader.read(65536))
+        there_writer.close()
+        writer.close()
+
+    between = await asyncio.start_server(pass_on, "127.0.0.1", 0)
+    port = between.sockets[0].getsockname()[1]
+    publisher = RealtimePublisher(f"redis://:{address.password}@127.0.0.1:{port}")
+    events = [realtime_event(user), realtime_event(user)]
+    assert await publisher.publish(events) == {}
+    assert await streamed(client, user) == [str(event.event_id) for event in events]
+    await publisher.close()
+    between.close()
+    await client.aclose()
 
 
 async def test_a_flushed_redis_takes_the_next_event(redis_server: RedisServer, user: str) -> None:
