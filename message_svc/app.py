@@ -21,6 +21,7 @@ from servicekit.clock import SystemClock
 from servicekit.db import connect_pool
 from servicekit.grpc_server import GrpcServer
 from servicekit.identity import Trust
+from servicekit.kept import KeptConnections
 from servicekit.migrations import migrate as run_migrations
 from servicekit.outbox import Outbox
 from servicekit.realtime import RealtimePublisher
@@ -75,10 +76,15 @@ class MessageApp:
         trust, clock = Trust.from_file(settings.service_trust_file), SystemClock()
         window = timedelta(seconds=settings.written_window_seconds)
         self.gates = RememberedGates(settings.send_gates_remembered, settings.send_locked_seconds)
+        self._connections = KeptConnections(
+            self.pool,
+            most=settings.send_batches_in_flight,
+            keep_s=settings.send_connection_kept_seconds,
+        )
         self.batches = SendBatches(
             partial(
                 send_messages,
-                self.pool,
+                self._connections,
                 self.outbox,
                 clock,
                 repeats=Repeats(settings.send_repeats_seconds),
@@ -114,6 +120,7 @@ class MessageApp:
         """Lets calls in work finish, then closes everything."""
         await self._server.drain()
         await self.batches.close()
+        await self._connections.close()
         self._stop.set()
         await self._relay
         await self.outbox.close()

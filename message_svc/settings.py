@@ -24,6 +24,8 @@ class MessageSettings(PublishingSettings):
     """Messages of one transaction; more wait for the next one."""
     send_batches_in_flight: int = Field(default=2, ge=1)
     """Transactions of sends at a time; while they run, further sends gather. Each takes a connection."""
+    send_connection_kept_seconds: float = Field(default=0.1, ge=0)
+    """For so long after a transaction of sends its connection is kept for the next one; 0: not at all."""
     send_repeats_seconds: float = Field(default=10.0, ge=0)
     """For so long after a message was sent again each transaction looks for repeats before it writes."""
     send_gates_remembered: int = Field(default=2048, ge=0)

@@ -27,6 +27,7 @@ from message_svc.actions.remembered_gates import RememberedGates
 from message_svc.domain import Decision, NewMessage
 from servicekit.clock import Clock
 from servicekit.db import Executor
+from servicekit.kept import KeptConnections
 from servicekit.outbox import Outbox
 
 log = structlog.get_logger(__name__)
@@ -67,7 +68,7 @@ class Repeats:
 
 
 async def send_messages(
-    pool: asyncpg.Pool,
+    pool: asyncpg.Pool | KeptConnections,
     outbox: Outbox,
     clock: Clock,
     sends: Sequence[NewMessage],
@@ -103,7 +104,7 @@ async def send_messages(
 
 
 async def _send_remembered(
-    pool: asyncpg.Pool,
+    pool: asyncpg.Pool | KeptConnections,
     outbox: Outbox,
     clock: Clock,
     sends: Sequence[NewMessage],
@@ -150,7 +151,7 @@ async def _send_remembered(
 
 
 async def _send_locked(
-    pool: asyncpg.Pool,
+    pool: asyncpg.Pool | KeptConnections,
     outbox: Outbox,
     clock: Clock,
     sends: Sequence[NewMessage],
@@ -178,7 +179,7 @@ async def _send_locked(
 
 
 async def _send_batch(
-    pool: asyncpg.Pool,
+    pool: asyncpg.Pool | KeptConnections,
     outbox: Outbox,
     clock: Clock,
     sends: Sequence[NewMessage],

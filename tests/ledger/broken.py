@@ -29,6 +29,7 @@ from servicekit.bus import BusPublisher
 from servicekit.clock import Clock
 from servicekit.consumer import consumed, work
 from servicekit.db import Executor
+from servicekit.kept import KeptConnections
 from servicekit.outbox import BusEvent, Outbox, RealtimeEvent
 
 MODULE = "tests.ledger.broken"
@@ -51,7 +52,7 @@ def acknowledged_before_commit(stack: ExitStack) -> None:
     waits = False
 
     async def early(
-        pool: asyncpg.Pool,
+        pool: asyncpg.Pool | KeptConnections,
         outbox: Outbox,
         clock: Clock,
         sends: Sequence[NewMessage],
@@ -136,7 +137,7 @@ def counted_later(stack: ExitStack) -> None:
         redactions.extend((gone.conversation_id, gone.sender_id, gone.seq) for gone in redacted)
         await change(conn, redacted=[], **rest)
 
-    async def send_then_count(pool: asyncpg.Pool, *rest: Any, look: bool) -> list[Decision]:
+    async def send_then_count(pool: KeptConnections, *rest: Any, look: bool) -> list[Decision]:
         decisions = await send(pool, *rest, look=look)
         counts, lowered = waiting[:], redactions[:]
         waiting.clear()
@@ -144,14 +145,16 @@ def counted_later(stack: ExitStack) -> None:
 
         async def count() -> None:
             await asyncio.sleep(LATER_SECONDS)
-            await pool.executemany(
-                "UPDATE member SET unread = unread + $3 WHERE user_id = $1 AND conversation_id = $2", counts
-            )
-            await pool.executemany(
-                "UPDATE member SET unread = greatest(0, unread - 1)"
-                " WHERE conversation_id = $1 AND user_id <> $2 AND last_read_seq < $3",
-                lowered,
-            )
+            async with pool.acquire() as conn:
+                await conn.executemany(
+                    "UPDATE member SET unread = unread + $3 WHERE user_id = $1 AND conversation_id = $2",
+                    counts,
+                )
+                await conn.executemany(
+                    "UPDATE member SET unread = greatest(0, unread - 1)"
+                    " WHERE conversation_id = $1 AND user_id <> $2 AND last_read_seq < $3",
+                    lowered,
+                )
 
         _soon(asyncio.create_task(count()))
         return decisions
