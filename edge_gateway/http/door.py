@@ -77,12 +77,18 @@ class Door(asyncio.Protocol):
         """Nobody is there any more; who works on an answer finds that out."""
         self._rooms.waiting.end(self)
         self._rooms.unfinished.end(self)
+        lost = self._rooms.leaving.pop(self, None)
+        if lost is not None:
+            lost.set_result(None)
         self.transport = None
 
     def close(self) -> None:
         """Ends the connection; what was answered still goes out."""
-        if self.transport is not None:
-            self.transport.close()
+        if self.transport is None:
+            return
+        self.transport.close()
+        if self._full:
+            self._rooms.leaving.setdefault(self, self._rooms.loop.create_future())
 
     def abort(self) -> None:
         """Ends the connection."""
@@ -164,7 +170,7 @@ class Door(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         if self._rooms.closing:
-            transport.close()
+            self.close()
         elif self._ahead and not self._full:
             data, self._ahead = self._ahead, b""
             if not transport.is_reading():

@@ -65,6 +65,8 @@ class Rooms:
         self.unfinished: Patience[Door] = Patience(pieces_s, Door.give_up)
         """Those whose body is not all here."""
         self.answering: set[Door] = set()
+        self.leaving: dict[Door, asyncio.Future[None]] = {}
+        """Those that are closed and whose answer is still to be read; each ends when its connection does."""
         self._max_field = max_field
         self._max_body = max_body
         self._parser: HttpRequestParser | None = None
@@ -126,13 +128,16 @@ class Rooms:
         self.unfinished.close()
 
     async def close(self, seconds: float) -> None:
-        """Waits for those that are answering, and ends what is left after so long."""
+        """Waits for those that are answering or whose answers are read; ends what is left after so long."""
+        until = self.loop.time() + seconds
         tasks = [door.task for door in self.answering if door.task is not None]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=seconds)
             for task in late:
                 task.cancel()
-        for door in tuple(self.answering):
+        if self.leaving:
+            await asyncio.wait(self.leaving.values(), timeout=max(0.0, until - self.loop.time()))
+        for door in (*self.answering, *self.leaving):
             door.abort()
 
 

@@ -367,6 +367,40 @@ async def test_a_door_that_closes_waits_for_answers_but_not_for_ever() -> None:
         assert not rooms.answering
 
 
+@pytest.mark.parametrize("reads", [True, False])
+@pytest.mark.parametrize("in_work", [True, False])
+async def test_an_answer_that_is_still_read_has_time_at_the_end_but_not_for_ever(
+    reads: bool, in_work: bool
+) -> None:
+    size, go_on = 16_000_000, asyncio.Event()  # more than the kernel takes
+
+    async def answer(_visitor: Visitor) -> Reply | None:
+        await go_on.wait()
+        return Reply(200, b"x" * size)
+
+    async with door(answer) as (rooms, connect):
+        reader, writer = await connect()
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(post("/", b"x"))
+        await until(lambda: rooms.answering)
+        if not in_work:
+            go_on.set()
+            await until(lambda: any(each._full for each in rooms.waiting))
+        rooms.close_waiting()
+        closing = asyncio.create_task(rooms.close(30 if reads else 0.1))
+        go_on.set()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not closing.done()
+        if not reads:
+            await closing
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        assert (len(await end_of(reader)) > size) == reads
+        await closing
+        assert not rooms.leaving
+        writer.close()
+
+
 @pytest.mark.parametrize("goes", [True, False])
 async def test_bytes_behind_a_handshake_wait_for_its_answer(goes: bool) -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
