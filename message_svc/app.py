@@ -16,12 +16,12 @@ from message_svc.actions.send_batches import SendBatches
 from message_svc.actions.send_messages import Repeats, send_messages
 from message_svc.rpc import MessageServicer
 from message_svc.settings import MessageSettings
+from message_svc.store.kept import KeptConnections
 from servicekit.bus import BusPublisher
 from servicekit.clock import SystemClock
 from servicekit.db import connect_pool
 from servicekit.grpc_server import GrpcServer
 from servicekit.identity import Trust
-from servicekit.kept import KeptConnections
 from servicekit.migrations import migrate as run_migrations
 from servicekit.outbox import Outbox
 from servicekit.realtime import RealtimePublisher

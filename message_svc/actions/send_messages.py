@@ -25,9 +25,9 @@ from message_svc import store
 from message_svc.actions.batch import Batch, decide_batch
 from message_svc.actions.remembered_gates import RememberedGates
 from message_svc.domain import Decision, NewMessage
+from message_svc.store.kept import KeptConnections
 from servicekit.clock import Clock
 from servicekit.db import Executor
-from servicekit.kept import KeptConnections
 from servicekit.outbox import Outbox
 
 log = structlog.get_logger(__name__)

@@ -25,11 +25,11 @@ from message_svc import events, store
 from message_svc.actions import send_messages
 from message_svc.actions.remembered_gates import RememberedGates
 from message_svc.domain import Decision, GateSnapshot, HeldGate, NewMessage, Placed, StoredMessage
+from message_svc.store.kept import KeptConnections
 from servicekit.bus import BusPublisher
 from servicekit.clock import Clock
 from servicekit.consumer import consumed, work
 from servicekit.db import Executor
-from servicekit.kept import KeptConnections
 from servicekit.outbox import BusEvent, Outbox, RealtimeEvent
 
 MODULE = "tests.ledger.broken"

@@ -7,7 +7,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from servicekit.kept import KeptConnections
+from message_svc.store.kept import KeptConnections
 from tests.support.waiting import eventually
 
 
