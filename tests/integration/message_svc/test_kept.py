@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from message_svc.store.kept import KeptConnections
 from tests.support.waiting import eventually
+
+
+@pytest_asyncio.fixture
+async def pool(postgres_url: str) -> AsyncIterator[asyncpg.Pool]:
+    async with asyncpg.create_pool(postgres_url, min_size=1, max_size=8) as pool:
+        yield pool
 
 
 async def backend(kept: KeptConnections) -> int:
