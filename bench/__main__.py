@@ -58,10 +58,10 @@ async def run(options: argparse.Namespace, signals: Signals) -> int:
         return 0
     found = [f"{each.name} is not {each.demand}" for each in figures if each.holds is False]
     if results.REFERENCE.exists():
-        yardstick, reference = float(str(described["yardstick_us"])), results.load(results.REFERENCE)
+        reference = results.load(results.REFERENCE)
         found += [
             f"{each.name} is {each.times} times what it was"
-            for each in regressions(figures, yardstick, reference, options.tolerance)
+            for each in regressions(figures, described, reference, options.tolerance)
         ]
     for each in found:
         say(each)

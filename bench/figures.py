@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -43,23 +44,34 @@ class Regression:
 
     name: str
     times: float
-    """As a multiple of the reference, both in units of the machine they were measured on."""
+    """As a multiple of the reference, each in units of the machine it was measured on."""
+
+
+def unit(machine: Mapping[str, Any]) -> float:
+    """How slow a machine is for us, who are half libraries and system calls and half Python.
+
+    The middle of its yardstick and its Python's pace (documents' `machine`).
+    """
+    return math.sqrt(machine["yardstick_us"] * machine["python_pace_ms"])
 
 
 def regressions(
-    found: Iterable[Figure], yardstick_us: float, reference: Mapping[str, Any], tolerance: float = TOLERANCE
+    found: Iterable[Figure],
+    machine: Mapping[str, Any],
+    reference: Mapping[str, Any],
+    tolerance: float = TOLERANCE,
 ) -> list[Regression]:
     """Costs in CPU (`us`) beyond `tolerance` times those of `reference`, an earlier run's document.
 
     Only CPU is compared: rates and latencies are the machine's and its neighbours' as much as ours. Each
-    run's costs are taken as multiples of its own yardstick, so that two machines can be compared.
+    run's costs are taken in units of its own machine, so that two machines can be compared.
     """
     before = {each["name"]: each["value"] for each in reference["figures"] if each["unit"] == "us"}
-    unit = yardstick_us / reference["machine"]["yardstick_us"]
+    slower = unit(machine) / unit(reference["machine"])
     grown = []
     for figure in found:
         if figure.unit == "us" and before.get(figure.name):
-            times = figure.value / before[figure.name] / unit
+            times = figure.value / before[figure.name] / slower
             if times > tolerance:
                 grown.append(Regression(figure.name, round(times, 2)))
     return grown

@@ -5,35 +5,47 @@ from __future__ import annotations
 from bench.figures import Figure, Regression, regressions
 
 
+def machine(yardstick_us: float, python_pace_ms: float) -> dict[str, float]:
+    return {"yardstick_us": yardstick_us, "python_pace_ms": python_pace_ms}
+
+
+SAME = machine(5.0, 5.0)
+
+
 def reference(**costs: float) -> dict[str, object]:
     return {
-        "machine": {"yardstick_us": 5.0},
+        "machine": machine(5.0, 5.0),
         "figures": [{"name": name, "value": value, "unit": "us"} for name, value in costs.items()],
     }
 
 
 def test_a_cost_that_grew_is_told_as_a_multiple() -> None:
     found = [Figure("send", 150.0, "us"), Figure("read", 110.0, "us")]
-    assert regressions(found, 5.0, reference(send=100.0, read=100.0)) == [Regression("send", 1.5)]
+    assert regressions(found, SAME, reference(send=100.0, read=100.0)) == [Regression("send", 1.5)]
 
 
 def test_a_slower_machine_is_no_regression() -> None:
     found = [Figure("send", 200.0, "us")]
-    assert regressions(found, 10.0, reference(send=100.0)) == []
+    assert regressions(found, machine(10.0, 10.0), reference(send=100.0)) == []
+
+
+def test_neither_is_a_slower_build_of_python() -> None:
+    found = [Figure("send", 150.0, "us")]
+    assert regressions(found, machine(5.0, 10.0), reference(send=100.0)) == []
 
 
 def test_a_faster_machine_hides_none() -> None:
     found = [Figure("send", 100.0, "us")]
-    assert regressions(found, 2.5, reference(send=100.0)) == [Regression("send", 2.0)]
+    assert regressions(found, machine(2.5, 2.5), reference(send=100.0)) == [Regression("send", 2.0)]
 
 
 def test_rates_and_latencies_are_not_compared() -> None:
     found = [Figure("send", 900.0, "ms")]
-    assert regressions(found, 5.0, reference(send=1.0)) == []
+    assert regressions(found, SAME, reference(send=1.0)) == []
 
 
 def test_what_is_new_has_nothing_to_be_compared_with() -> None:
-    assert regressions([Figure("new", 1.0, "us")], 5.0, reference(send=1.0)) == []
+    assert regressions([Figure("new", 1.0, "us")], SAME, reference(send=1.0)) == []
 
 
 def test_demands() -> None:
