@@ -13,7 +13,7 @@ from splits.chat.message.v1 import service_pb2_grpc
 from message_svc.actions.remembered_gates import RememberedGates
 from message_svc.actions.render_events import render_events
 from message_svc.actions.send_batches import SendBatches
-from message_svc.actions.send_messages import Repeats, send_messages
+from message_svc.actions.send_messages import Repeats, SendDeps, send_messages
 from message_svc.rpc import MessageServicer
 from message_svc.settings import MessageSettings
 from message_svc.store.kept import KeptConnections
@@ -81,16 +81,16 @@ class MessageApp:
             most=settings.send_batches_in_flight,
             keep_s=settings.send_connection_kept_seconds,
         )
+        deps = SendDeps(
+            self._connections,
+            self.outbox,
+            clock,
+            Repeats(settings.send_repeats_seconds),
+            self.gates,
+            window,
+        )
         self.batches = SendBatches(
-            partial(
-                send_messages,
-                self._connections,
-                self.outbox,
-                clock,
-                repeats=Repeats(settings.send_repeats_seconds),
-                gates=self.gates,
-                window=window,
-            ),
+            partial(send_messages, deps),
             max_rows=settings.send_batch_rows,
             max_in_flight=settings.send_batches_in_flight,
         )

@@ -67,19 +67,21 @@ class Repeats:
         self._until = time.monotonic() + self._last_s
 
 
-async def send_messages(
-    pool: asyncpg.Pool | KeptConnections,
-    outbox: Outbox,
-    clock: Clock,
-    sends: Sequence[NewMessage],
-    *,
-    repeats: Repeats,
-    gates: RememberedGates,
-    window: timedelta,
-) -> list[Outcome]:
-    """Stores a batch; outcomes in the order of `sends`.
+@dataclass(frozen=True, slots=True)
+class SendDeps:
+    """What storing messages needs, and what it remembers from one batch to the next."""
 
-    `window` is how long the bus hears no more of somebody who wrote (see `domain.tell`).
+    pool: asyncpg.Pool | KeptConnections
+    outbox: Outbox
+    clock: Clock
+    repeats: Repeats
+    gates: RememberedGates
+    window: timedelta
+    """How long the bus hears no more of somebody who wrote (see `domain.tell`)."""
+
+
+async def send_messages(deps: SendDeps, sends: Sequence[NewMessage]) -> list[Outcome]:
+    """Stores a batch; outcomes in the order of `sends`.
 
     A row that Postgres refuses makes the batch fall back to singles, so that it harms no other.
 
@@ -88,14 +90,14 @@ async def send_messages(
             When only a part of the batch was lost, its outcomes are `Lost` instead.
     """
     outcomes: list[Outcome | None] = [None] * len(sends)
-    if not repeats.expected():
-        outcomes = await _send_remembered(pool, outbox, clock, sends, repeats, gates, window)
+    if not deps.repeats.expected():
+        outcomes = await _send_remembered(deps, sends)
     left = [send for send, outcome in zip(sends, outcomes, strict=True) if outcome is None]
     if not left:
         return [outcome for outcome in outcomes if outcome is not None]
     rest: Iterator[Outcome]
     try:
-        rest = iter(await _send_locked(pool, outbox, clock, left, repeats, gates, window))
+        rest = iter(await _send_locked(deps, left))
     except Exception as error:
         if len(left) == len(sends):
             raise
@@ -103,26 +105,18 @@ async def send_messages(
     return [next(rest) if outcome is None else outcome for outcome in outcomes]
 
 
-async def _send_remembered(
-    pool: asyncpg.Pool | KeptConnections,
-    outbox: Outbox,
-    clock: Clock,
-    sends: Sequence[NewMessage],
-    repeats: Repeats,
-    gates: RememberedGates,
-    window: timedelta,
-) -> list[Outcome | None]:
+async def _send_remembered(deps: SendDeps, sends: Sequence[NewMessage]) -> list[Outcome | None]:
     """Stores what can be by what is remembered, in one statement; None for each send that is not stored.
 
     A refusal by a gate that may have changed since is not believed: nothing of its batch is stored.
     """
     not_stored: list[Outcome | None] = [None] * len(sends)
-    remembered = gates.take(sends)
+    remembered = deps.gates.take(sends)
     if not remembered:
         return not_stored
-    async with pool.acquire() as conn:
+    async with deps.pool.acquire() as conn:
         replied = await store.find_replied(conn, sends)  # a message that exists exists for good
-        batch = decide_batch(sends, remembered, {}, replied, clock.now(), window)
+        batch = decide_batch(sends, remembered, {}, replied, deps.clock.now(), deps.window)
         if batch.refuses:
             return not_stored
         try:
@@ -137,35 +131,27 @@ async def _send_remembered(
             )
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
             if isinstance(error, asyncpg.UniqueViolationError):
-                repeats.found()
+                deps.repeats.found()
             return not_stored
         if left_out:
             batch.leave_out(left_out)
-        outbox.publish_soon(realtime=batch.realtime, bus=batch.bus)
-    gates.keep(batch.gates)
-    gates.tried(missed=bool(left_out))
+        deps.outbox.publish_soon(realtime=batch.realtime, bus=batch.bus)
+    deps.gates.keep(batch.gates)
+    deps.gates.tried(missed=bool(left_out))
     return [
         None if send.conversation_id in left_out else decision
         for send, decision in zip(sends, batch.decisions, strict=True)
     ]
 
 
-async def _send_locked(
-    pool: asyncpg.Pool | KeptConnections,
-    outbox: Outbox,
-    clock: Clock,
-    sends: Sequence[NewMessage],
-    repeats: Repeats,
-    gates: RememberedGates,
-    window: timedelta,
-) -> list[Decision | RowFaultError]:
-    look = repeats.expected()
+async def _send_locked(deps: SendDeps, sends: Sequence[NewMessage]) -> list[Decision | RowFaultError]:
+    look = deps.repeats.expected()
     while True:
         try:
-            return list(await _send_batch(pool, outbox, clock, sends, repeats, gates, window, look=look))
+            return list(await _send_batch(deps, sends, look=look))
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
             if isinstance(error, asyncpg.UniqueViolationError) and not look:
-                repeats.found()
+                deps.repeats.found()
                 look = True
             elif len(sends) == 1:
                 log.error("message_refused_by_postgres", sqlstate=error.sqlstate)
@@ -174,28 +160,18 @@ async def _send_locked(
                 break
     outcomes: list[Decision | RowFaultError] = []
     for send in sends:
-        outcomes.extend(await _send_locked(pool, outbox, clock, [send], repeats, gates, window))
+        outcomes.extend(await _send_locked(deps, [send]))
     return outcomes
 
 
-async def _send_batch(
-    pool: asyncpg.Pool | KeptConnections,
-    outbox: Outbox,
-    clock: Clock,
-    sends: Sequence[NewMessage],
-    repeats: Repeats,
-    gates: RememberedGates,
-    window: timedelta,
-    *,
-    look: bool,
-) -> list[Decision]:
-    async with pool.acquire() as conn:
+async def _send_batch(deps: SendDeps, sends: Sequence[NewMessage], *, look: bool) -> list[Decision]:
+    async with deps.pool.acquire() as conn:
         async with conn.transaction():
-            batch = await send_in_transaction(conn, sends, clock.now(), window, look=look)
-        outbox.publish_soon(realtime=batch.realtime, bus=batch.bus)
-    gates.keep(batch.gates)
+            batch = await send_in_transaction(conn, sends, deps.clock.now(), deps.window, look=look)
+        deps.outbox.publish_soon(realtime=batch.realtime, bus=batch.bus)
+    deps.gates.keep(batch.gates)
     if batch.repeats:
-        repeats.found()
+        deps.repeats.found()
     return batch.decisions
 
 

@@ -12,12 +12,9 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 from uuid import UUID
-
-import asyncpg
 
 from conversation_svc import __main__ as conversation_svc
 from message_svc import __main__ as message_svc
@@ -25,9 +22,7 @@ from message_svc import events, store
 from message_svc.actions import send_messages
 from message_svc.actions.remembered_gates import RememberedGates
 from message_svc.domain import Decision, GateSnapshot, HeldGate, NewMessage, Placed, StoredMessage
-from message_svc.store.kept import KeptConnections
 from servicekit.bus import BusPublisher
-from servicekit.clock import Clock
 from servicekit.consumer import consumed, work
 from servicekit.db import Executor
 from servicekit.outbox import BusEvent, Outbox, RealtimeEvent
@@ -52,34 +47,26 @@ def acknowledged_before_commit(stack: ExitStack) -> None:
     waits = False
 
     async def early(
-        pool: asyncpg.Pool | KeptConnections,
-        outbox: Outbox,
-        clock: Clock,
-        sends: Sequence[NewMessage],
-        repeats: send_messages.Repeats,
-        gates: RememberedGates,
-        window: timedelta,
-        *,
-        look: bool,
+        deps: send_messages.SendDeps, sends: Sequence[NewMessage], *, look: bool
     ) -> list[Decision]:
         nonlocal waits
         if waits:
-            return await whole(pool, outbox, clock, sends, repeats, gates, window, look=look)
+            return await whole(deps, sends, look=look)
         waits = True
         decided: asyncio.Future[list[Decision]] = asyncio.get_running_loop().create_future()
 
         async def write() -> None:
             nonlocal waits
             try:
-                async with pool.acquire() as conn:
+                async with deps.pool.acquire() as conn:
                     async with conn.transaction():
                         batch = await send_messages.send_in_transaction(
-                            conn, sends, clock.now(), window, look=look
+                            conn, sends, deps.clock.now(), deps.window, look=look
                         )
                         decided.set_result(batch.decisions)
                         if any(isinstance(decision, Placed) for decision in batch.decisions):
                             await asyncio.sleep(LATER_SECONDS)
-                    outbox.publish_soon(realtime=batch.realtime, bus=batch.bus)
+                    deps.outbox.publish_soon(realtime=batch.realtime, bus=batch.bus)
             except Exception as error:
                 if decided.done():
                     raise
@@ -137,15 +124,17 @@ def counted_later(stack: ExitStack) -> None:
         redactions.extend((gone.conversation_id, gone.sender_id, gone.seq) for gone in redacted)
         await change(conn, redacted=[], **rest)
 
-    async def send_then_count(pool: KeptConnections, *rest: Any, look: bool) -> list[Decision]:
-        decisions = await send(pool, *rest, look=look)
+    async def send_then_count(
+        deps: send_messages.SendDeps, sends: Sequence[NewMessage], *, look: bool
+    ) -> list[Decision]:
+        decisions = await send(deps, sends, look=look)
         counts, lowered = waiting[:], redactions[:]
         waiting.clear()
         redactions.clear()
 
         async def count() -> None:
             await asyncio.sleep(LATER_SECONDS)
-            async with pool.acquire() as conn:
+            async with deps.pool.acquire() as conn:
                 await conn.executemany(
                     "UPDATE member SET unread = unread + $3 WHERE user_id = $1 AND conversation_id = $2",
                     counts,

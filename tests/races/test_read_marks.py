@@ -21,7 +21,7 @@ from message_svc import store
 from message_svc.actions import mark_read as marking
 from message_svc.actions.mark_read import mark_read
 from message_svc.actions.remembered_gates import RememberedGates
-from message_svc.actions.send_messages import Repeats, send_messages
+from message_svc.actions.send_messages import Repeats, SendDeps, send_messages
 from message_svc.actions.set_flags import set_flags
 from message_svc.domain import HeldGate, NewMessage, hash_body
 from servicekit.clock import SystemClock
@@ -63,17 +63,8 @@ class Talk:
         text = str(self._sent)
         new = NewMessage(new_id(), UUID(self.id), self.writer, f"c{text}", text, hash_body(b"key", text))
         app = self._messages.app
-        await _patiently(
-            lambda: send_messages(
-                app.pool,
-                app.outbox,
-                CLOCK,
-                [new],
-                repeats=Repeats(10.0),
-                gates=self._gates,
-                window=timedelta(),
-            )
-        )
+        deps = SendDeps(app.pool, app.outbox, CLOCK, Repeats(10.0), self._gates, timedelta())
+        await _patiently(lambda: send_messages(deps, [new]))
 
     async def read(self, reader: str) -> None:
         app, seq = self._messages.app, self._sent

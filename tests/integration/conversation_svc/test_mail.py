@@ -15,7 +15,7 @@ from splits.chat.message.v1 import service_pb2 as message_rpc
 
 from deploy.local.folders import CHECKOUT
 from message_svc.actions.remembered_gates import RememberedGates
-from message_svc.actions.send_messages import Repeats, send_messages
+from message_svc.actions.send_messages import Repeats, SendDeps, send_messages
 from message_svc.domain import NewMessage, Placed, hash_body
 from servicekit.bus import EXCHANGE
 from servicekit.clock import SystemClock
@@ -104,15 +104,9 @@ async def write(messages: MessageService, sender: ActingUser, conversation: str,
     new = NewMessage(
         new_id(), UUID(conversation), sender.user_id, text, text, hash_body(b"a key of sixteen", text)
     )
-    [outcome] = await send_messages(
-        messages.pool,
-        messages.app.outbox,
-        SystemClock(),
-        [new],
-        repeats=Repeats(0),
-        gates=RememberedGates(0, locked_s=0),
-        window=window,
-    )
+    nothing = RememberedGates(0, locked_s=0)
+    deps = SendDeps(messages.pool, messages.app.outbox, SystemClock(), Repeats(0), nothing, window)
+    [outcome] = await send_messages(deps, [new])
     assert isinstance(outcome, Placed)
 
 

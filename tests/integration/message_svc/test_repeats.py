@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from splits.chat.message.v1 import message_pb2 as pb
 
-from message_svc.actions.send_messages import Outcome, Repeats, RowFaultError, send_messages
+from message_svc.actions.send_messages import Outcome, Repeats, RowFaultError, SendDeps, send_messages
 from message_svc.domain import NewMessage, Placed, Refused, Repeated
 from servicekit.clock import SystemClock
 from servicekit.ids import new_id
@@ -47,15 +47,8 @@ async def send(
     """What became of a batch, and whether it looked for its messages among the stored ones."""
     async with explained(service.pool) as plans:
         app = service.app
-        decisions = await send_messages(
-            app.pool,
-            app.outbox,
-            SystemClock(),
-            sends,
-            repeats=repeats,
-            gates=app.gates,
-            window=timedelta(minutes=1),
-        )
+        deps = SendDeps(app.pool, app.outbox, SystemClock(), repeats, app.gates, timedelta(minutes=1))
+        decisions = await send_messages(deps, sends)
     return decisions, "find_duplicates" in {plan.name for plan in plans}
 
 

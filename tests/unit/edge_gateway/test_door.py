@@ -1,106 +1,14 @@
-"""Connections at a door: what is answered there, what is left to the server, how long one waits, the end."""
+"""Connections at a door: what is answered there, and what is left to the server."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
-from edge_gateway.http.door import Door
 from edge_gateway.http.reply import Reply
-from edge_gateway.http.rooms import Answer, Rooms
 from edge_gateway.http.visitor import Visitor
-
-HANDSHAKE = b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
-
-
-class _Echo(asyncio.Protocol):
-    """The room for everything else: says what it hears."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        assert isinstance(self.transport, asyncio.Transport)
-        self.transport.write(b"echo " + data)
-
-
-Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
-
-
-@asynccontextmanager
-async def door(answer: Answer, **times: float) -> AsyncIterator[tuple[Rooms, Connect]]:
-    given: dict[str, Any] = {
-        "max_field": 1000,
-        "max_body": 100_000,
-        "idle_s": 60.0,
-        "pieces_s": 60.0,
-        **times,
-    }
-    rooms = Rooms("/ws", answer, _Echo, **given)
-    server = await asyncio.get_running_loop().create_server(lambda: Door(rooms), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    try:
-        yield rooms, lambda: asyncio.open_connection("127.0.0.1", port)
-    finally:
-        server.close()
-        rooms.close_waiting()
-        await rooms.close(0)
-
-
-async def nobody(_visitor: Visitor) -> Reply | None:
-    raise AssertionError("nobody was to come here")
-
-
-async def named(visitor: Visitor) -> Reply | None:
-    """Says what was asked."""
-    return Reply(200, f"{visitor.method} {visitor.rel_url.raw_path} ".encode() + visitor.body)
-
-
-def post(path: str, body: bytes, more: str = "") -> bytes:
-    return f"POST {path} HTTP/1.1\r\nHost: x\r\n{more}Content-Length: {len(body)}\r\n\r\n".encode() + body
-
-
-async def end_of(reader: asyncio.StreamReader) -> bytes:
-    """All that comes until the connection ends."""
-    async with asyncio.timeout(30):
-        try:
-            return await reader.read()
-        except ConnectionResetError:
-            return b""
-
-
-async def answer_of(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    """Head and body of the next answer."""
-    async with asyncio.timeout(30):
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = head.split(b"Content-Length: ")[1].split(b"\r\n")[0] if b"Content-Length: " in head else b"0"
-        return head, await reader.readexactly(int(length))
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """The loop has its turns until that is so."""
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0)
-
-
-async def test_who_says_nothing_is_sent_away_and_who_speaks_stays() -> None:
-    async with door(nobody, idle_s=0.05) as (rooms, connect):
-        silent, _ = await connect()
-        speaks, writer = await connect()
-        writer.write(b"GET /other")
-        assert await speaks.readexactly(15) == b"echo GET /other"
-        assert await end_of(silent) == b""
-        assert not rooms.waiting
-        later, _ = await connect()  # the clock goes on for those who come afterwards
-        assert await end_of(later) == b""
-        writer.write(b"!")
-        assert await speaks.readexactly(6) == b"echo !"
-        writer.close()
+from tests.support.doors import HANDSHAKE, answer_of, door, end_of, named, nobody, post, until
 
 
 async def test_requests_of_one_connection_are_answered_one_after_the_other() -> None:
@@ -235,74 +143,6 @@ async def test_what_has_no_body_says_none() -> None:
         assert await end_of(reader) == b""
 
 
-async def test_who_does_not_read_answers_is_given_no_more() -> None:
-    asked: list[str] = []
-
-    async def answer(visitor: Visitor) -> Reply | None:
-        asked.append(visitor.rel_url.raw_path)
-        return Reply(200, b"x" * 1_000_000)
-
-    async with door(answer) as (rooms, connect):
-        reader, writer = await connect()
-        writer.transport.pause_reading()  # type: ignore[attr-defined]
-        while not any(each._full for each in rooms.waiting):
-            count = len(asked)
-            writer.write(post("/", b"more"))
-            await until(lambda count=count: len(asked) > count)  # type: ignore[misc]
-            await until(lambda: rooms.waiting)
-        (stuck,) = rooms.waiting
-        count = len(asked)
-        writer.write(post("/", b"y" * 90_000))
-        await until(lambda: stuck.transport is not None and not stuck.transport.is_reading())
-        assert len(asked) == count
-        writer.transport.resume_reading()  # type: ignore[attr-defined]
-        for _ in range(count + 1):
-            assert len((await answer_of(reader))[1]) == 1_000_000
-        assert len(asked) == count + 1
-        writer.close()
-
-
-@pytest.mark.parametrize("reads", [True, False])
-async def test_who_is_slow_has_time_to_read_but_not_for_ever(reads: bool) -> None:
-    size = 16_000_000  # more than the kernel takes
-
-    async def answer(_visitor: Visitor) -> Reply | None:
-        return Reply(200, b"x" * size)
-
-    async with door(answer, idle_s=1.0 if reads else 0.1) as (rooms, connect):
-        reader, writer = await connect()
-        writer.transport.pause_reading()  # type: ignore[attr-defined]
-        writer.write(post("/", b"x"))
-        await until(lambda: any(each._full for each in rooms.waiting))
-        (slow,) = rooms.waiting
-        await until(lambda: slow.transport is not None and slow.transport.is_closing())
-        if not reads:
-            await until(lambda: slow.transport is None)
-        writer.transport.resume_reading()  # type: ignore[attr-defined]
-        assert (len(await end_of(reader)) > size) == reads
-        await until(lambda: slow.transport is None)
-        assert not rooms.waiting
-        writer.close()
-
-
-async def test_who_reads_a_little_more_and_had_asked_again_does_not_stay_for_ever() -> None:
-    async def answer(_visitor: Visitor) -> Reply | None:
-        return Reply(200, b"x" * 16_000_000)
-
-    async with door(answer, idle_s=0.1) as (rooms, connect):
-        _, writer = await connect()
-        writer.transport.pause_reading()  # type: ignore[attr-defined]
-        writer.write(post("/", b"x"))
-        await until(lambda: any(each._full for each in rooms.waiting))
-        (slow,) = rooms.waiting
-        writer.write(post("/", b"again"))
-        await until(lambda: slow.transport is not None and slow.transport.is_closing())
-        slow.resume_writing()  # how much has to be read for that is the kernel's secret
-        await until(lambda: slow.transport is None)
-        assert not rooms.waiting
-        writer.close()
-
-
 async def test_who_is_gone_is_answered_no_more_and_what_they_asked_is_done() -> None:
     begun, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -324,81 +164,6 @@ async def test_who_is_gone_is_answered_no_more_and_what_they_asked_is_done() -> 
             await done.wait()
         await until(lambda: not rooms.answering)
         assert not rooms.waiting
-
-
-async def test_a_door_that_closes_waits_for_answers_but_not_for_ever() -> None:
-    begun, go_on = asyncio.Event(), asyncio.Event()
-
-    async def slow(visitor: Visitor) -> Reply | None:
-        begun.set()
-        await go_on.wait()
-        return Reply(403, visitor.headers["Host"].encode())
-
-    async with door(slow) as (rooms, connect):
-        (first, writer), (silent, _), (half, says) = await connect(), await connect(), await connect()
-        writer.write(HANDSHAKE)
-        await begun.wait()
-        begun.clear()
-        late, _ = others = await connect()
-        others[1].write(HANDSHAKE)
-        await begun.wait()
-        says.write(post("/", b"hello")[:-1])
-        await until(lambda: rooms.unfinished)
-        rooms.close_waiting()
-        assert await end_of(silent) == b""
-        assert await end_of(half) == b""
-        assert await end_of((await connect())[0]) == b""  # too late
-        closing = asyncio.create_task(rooms.close(30))
-        go_on.set()
-        await closing
-        for reader in (first, late):
-            answer = await end_of(reader)
-            assert answer.startswith(b"HTTP/1.1 403 Forbidden\r\n")
-            assert answer.endswith(b"\r\nConnection: close\r\n\r\nx")
-
-    begun.clear()
-    go_on.clear()
-    async with door(slow) as (rooms, connect):
-        late, writer = await connect()
-        writer.write(HANDSHAKE)
-        await begun.wait()
-        await rooms.close(0.01)
-        assert await end_of(late) == b""
-        assert not rooms.answering
-
-
-@pytest.mark.parametrize("reads", [True, False])
-@pytest.mark.parametrize("in_work", [True, False])
-async def test_an_answer_that_is_still_read_has_time_at_the_end_but_not_for_ever(
-    reads: bool, in_work: bool
-) -> None:
-    size, go_on = 16_000_000, asyncio.Event()  # more than the kernel takes
-
-    async def answer(_visitor: Visitor) -> Reply | None:
-        await go_on.wait()
-        return Reply(200, b"x" * size)
-
-    async with door(answer) as (rooms, connect):
-        reader, writer = await connect()
-        writer.transport.pause_reading()  # type: ignore[attr-defined]
-        writer.write(post("/", b"x"))
-        await until(lambda: rooms.answering)
-        if not in_work:
-            go_on.set()
-            await until(lambda: any(each._full for each in rooms.waiting))
-        rooms.close_waiting()
-        closing = asyncio.create_task(rooms.close(30 if reads else 0.1))
-        go_on.set()
-        for _ in range(20):
-            await asyncio.sleep(0)
-        assert not closing.done()
-        if not reads:
-            await closing
-        writer.transport.resume_reading()  # type: ignore[attr-defined]
-        assert (len(await end_of(reader)) > size) == reads
-        await closing
-        assert not rooms.leaving
-        writer.close()
 
 
 @pytest.mark.parametrize("goes", [True, False])
