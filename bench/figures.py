@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,15 +43,20 @@ class Regression:
 
     name: str
     times: float
-    """As a multiple of the reference, each in units of the machine it was measured on."""
+    """As a multiple of what the reference would have cost on this machine."""
 
 
-def unit(machine: Mapping[str, Any]) -> float:
-    """How slow a machine is for us, who are half libraries and system calls and half Python.
+_RULERS = ("yardstick_us", "python_pace_ms")
+"""Of libraries and system calls, and of Python alone (documents' `machine`)."""
 
-    The middle of its yardstick and its Python's pace (documents' `machine`).
+
+def slower(machine: Mapping[str, Any], reference: Mapping[str, Any]) -> float:
+    """How many times as long as `reference` a machine takes, by the ruler that says most.
+
+    Each cost is another mixture of the two, and one processor may be thrice as fast for Python and not twice
+    for system calls: whatever lies between both rulers may be the machine's doing. On one machine they agree.
     """
-    return math.sqrt(machine["yardstick_us"] * machine["python_pace_ms"])
+    return max(float(machine[ruler] / reference[ruler]) for ruler in _RULERS)
 
 
 def regressions(
@@ -63,15 +67,15 @@ def regressions(
 ) -> list[Regression]:
     """Costs in CPU (`us`) beyond `tolerance` times those of `reference`, an earlier run's document.
 
-    Only CPU is compared: rates and latencies are the machine's and its neighbours' as much as ours. Each
-    run's costs are taken in units of its own machine, so that two machines can be compared.
+    Only CPU is compared: rates and latencies are the machine's and its neighbours' as much as ours. A cost
+    has grown when neither Python nor system calls, each taken for itself, have become as much slower.
     """
     before = {each["name"]: each["value"] for each in reference["figures"] if each["unit"] == "us"}
-    slower = unit(machine) / unit(reference["machine"])
+    expected = slower(machine, reference["machine"])
     grown = []
     for figure in found:
         if figure.unit == "us" and before.get(figure.name):
-            times = figure.value / before[figure.name] / slower
+            times = figure.value / before[figure.name] / expected
             if times > tolerance:
                 grown.append(Regression(figure.name, round(times, 2)))
     return grown

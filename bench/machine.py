@@ -39,7 +39,7 @@ def describe() -> dict[str, object]:
 def yardstick_us() -> float:
     """CPU microseconds of a piece of work that never changes: JSON, a hash, a byte through a socket.
 
-    With the Python's pace it tells how slow a machine, or an hour of it, is (`figures.unit`).
+    With the Python's pace it tells how slow a machine, or an hour of it, is (`figures.slower`).
     """
     left, right = socket.socketpair()
     body = {"id": "0" * 36, "text": "x" * 300, "numbers": list(range(20))}
