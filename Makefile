@@ -53,6 +53,10 @@ bench: setup ## measure everything (or SCENARIOS), say what holds, and compare w
 bench-storm: setup ## 10,000 sockets over two edges are dropped at once: all back, caught up and right within 30 s
 	@setpriv --pdeathsig TERM -- $(PYTHON) -m bench storm
 
+.PHONY: bench-peers
+bench-peers: setup ## the product beside ejabberd and nginx with nchan (Debian packages), ROUNDS (5) in turns; KEEP=1 keeps it
+	@setpriv --pdeathsig TERM -- $(PYTHON) -m bench ejabberd nchan $(if $(KEEP),--keep)
+
 .PHONY: generate
 generate: setup ## generate protos/gen/ from the contracts
 	@$(PYTHON) protos/generate.py

@@ -11,8 +11,11 @@ from typing import Any
 
 from bench import fanout, handshakes, idle, machine, pages, results, sends, storm
 from bench.figures import TOLERANCE, Figure, regressions
+from bench.peers import notices
+from bench.peers import sends as peer_sends
 from bench.scenario import Scenario
 from bench.world import running
+from deploy.local import packages
 from deploy.local.signals import Signals, run_to_exit_code
 
 SCENARIOS: dict[str, Scenario] = {
@@ -24,6 +27,8 @@ SCENARIOS: dict[str, Scenario] = {
         handshakes.SCENARIO,
         idle.SCENARIO,
         storm.SCENARIO,
+        peer_sends.SCENARIO,
+        notices.SCENARIO,
         pages.SCENARIO,
     )
 }
@@ -49,8 +54,10 @@ async def measure(names: list[str], signals: Signals, *, short: bool) -> tuple[l
 
 async def run(options: argparse.Namespace, signals: Signals) -> int:
     """Measures and judges; returns the exit code."""
+    names = options.scenarios or [name for name, scenario in SCENARIOS.items() if not scenario.needs]
+    await packages.ensure([need for name in names for need in SCENARIOS[name].needs], say=say)
     described = machine.describe()
-    figures, rows = await measure(options.scenarios or list(SCENARIOS), signals, short=options.short)
+    figures, rows = await measure(names, signals, short=options.short)
     results.show(figures)
     if options.keep:
         say(f"Written to {results.keep(results.document(described, figures, rows))}")
@@ -70,7 +77,12 @@ async def run(options: argparse.Namespace, signals: Signals) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(SCENARIOS))
+    parser.add_argument(
+        "scenarios",
+        nargs="*",
+        metavar="SCENARIO",
+        help=f"{', '.join(SCENARIOS)}; all but those that need a peer's packages when none is named",
+    )
     parser.add_argument("--short", action="store_true", help="less of everything; only whether it works")
     parser.add_argument("--keep", action="store_true", help="write the run to bench/results/")
     parser.add_argument(

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from bench.figures import Figure
 from bench.scenario import Row, Scenario
-from bench.world import Cost, World, load
+from bench.turn import turn
+from bench.world import World, load
 from deploy.local.packages import Say
 
 FEW, MANY = 1000, 5000
@@ -35,20 +36,13 @@ async def measure(world: World, say: Say, *, short: bool) -> list[Row]:
         "edge_url": world.system.edge_url,
         "redis_url": world.redis_url,
         "people": [[f"listener-{number}", token] for number, token in enumerate(tokens)],
-        "phases": [{**phase, "warm_s": 1.0, "measure_s": measure_s} for phase in phases],
     }
     rows: list[Row] = []
     async with load("fanout", configuration) as program:
         for phase in phases:
-            await program.event("opened", within_s=300)
-            await program.event("measuring", within_s=30)
-            cost = Cost(world.roots())
-            program.go_on()
-            told = await program.event("measured", within_s=measure_s + 30)
-            rows.append({**phase, **told, "cpu_us": cost.per(told["frames"])})
-            program.go_on()
+            what = {**phase, "warm_s": 1.0, "measure_s": measure_s}
+            rows.append({**phase, **await turn(program, what, world.roots(), unit="frames")})
             say(f"fanout: {rows[-1]}")
-        await program.event("done", within_s=60)
     return rows
 
 

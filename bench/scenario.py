@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from bench.figures import Figure
 from bench.world import World
-from deploy.local.packages import Say
+from deploy.local.packages import Need, Say
 
 Row = dict[str, Any]
 
@@ -33,3 +33,5 @@ class Scenario:
     about: str
     measure: Measure
     figures: Figures
+    needs: Sequence[Need] = ()
+    """Packages beyond those of the product. A scenario that has any is run only when it is named."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from bench.figures import Figure
 from bench.scenario import Row, Scenario
-from bench.world import Cost, World, load
+from bench.turn import turn
+from bench.world import World, load
 from deploy.local.packages import Say
 
 PAIRS = (1, 32, 128)
@@ -29,31 +30,16 @@ async def _measure(world: World, number: int, *, runs: int, measure_s: float) ->
             [f"/v1/conversations/{pair.conversation_id}/messages", pair.sender_token, pair.receiver_token]
             for pair in pairs
         ],
-        "warm_s": 1.5,
-        "measure_s": measure_s,
-        "runs": runs,
     }
+    what = {"warm_s": 1.5, "measure_s": measure_s}
     found = []
     async with load("sends", configuration) as program:
         for _ in range(runs):
-            await program.event("measuring", within_s=90)
-            cost = Cost(world.roots())
-            program.go_on()
-            told = await program.event("measured", within_s=measure_s + 30)
-            cpu_us = cost.per(told["messages"])
+            row = await turn(program, what, world.roots(), unit="messages")
+            # What comes after a message may lag behind; then its cost is not all in the figures.
             owed = await world.owed()
-            program.go_on()
-            found.append(
-                {
-                    "pairs": number,
-                    **told,
-                    "cpu_us": cpu_us,
-                    "total_us": round(sum(cpu_us.values())),
-                    # What comes after a message may lag behind; then its cost is not all in the figures.
-                    "owed": owed,
-                }
-            )
-        await program.event("done", within_s=30)
+            total_us = round(sum(row["cpu_us"].values()))
+            found.append({"pairs": number, **row, "total_us": total_us, "owed": owed})
     return sorted(found, key=lambda row: row["per_s"])[len(found) // 2]
 
 

@@ -1,10 +1,11 @@
 """Sockets that only listen, counted by their frames' headers, and somebody who publishes to them.
 
-`{edge_url, redis_url, people: [[id, token]], timed,
-phases: [{kind, sockets, rate, window, warm_s, measure_s}]}`
+`{edge_url, redis_url, people: [[id, token]], timed}`, then a line for each turn,
+`{kind, sockets, rate, window, warm_s, measure_s}` (see `bench.turn`).
 
 Kind `everybody`: a notice to all sockets, published here. Kind `pairs`: durable events to two people each,
 published by `bench.load.publish`. `rate`: messages a second; `window`: messages in flight.
+`nchan`, instead of the first three, `{url, subscribe, publish}` (two paths): its sockets and its notices.
 `timed`: one socket in as many looks at how long what it gets was on its way, 16 when not given (to look at
 all is dear beyond a thousand frames a second); when given, all delays are said, in the order in which they
 were found.
@@ -22,17 +23,16 @@ from typing import Any
 import orjson
 import redis
 
+from bench.load import nchan
+from bench.load.notice import MARK, notice
 from bench.load.poll import CLOSE, PING, TEXT, Lost, Poll, WebSocket
-from bench.load.program import configuration, cpu_s, say, wait
+from bench.load.program import configuration, cpu_s, next_turn, say, wait
 from bench.percentiles import percentile
 from servicekit.realtime import EVERYBODY
 
-MARK = b'"@'
-"""Before the nanoseconds (monotonic, twenty digits) at which a message was published: how a text begins."""
 _HANDSHAKES = 32
 _CONNECT_S = 240.0
 _SAMPLED = 16
-_FRAME_BYTES = 300
 _BUFFER = bytearray(256 * 1024)
 
 
@@ -90,22 +90,10 @@ class _Everybody:
 
     def __init__(self, redis_url: str) -> None:
         self._redis = redis.Redis.from_url(redis_url)
-        # As long as a frame is to be, but for the time in it.
-        self._before = orjson.dumps(
-            {
-                "type": "system.notice",
-                "eventId": "0193a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
-                "eventVersion": 1,
-                "occurredAt": "2026-01-02T03:04:05.678Z",
-                "data": {"noticeId": "0", "code": "announcement", "severity": "info", "text": ""},
-            }
-        )[:-4]
-        self._after = b"x" * (_FRAME_BYTES - len(self._before) - 25) + b'"}}'
 
     def publish(self, messages: int) -> None:
         for _ in range(messages):
-            at = MARK + b"%020d" % time.monotonic_ns()
-            self._redis.publish(EVERYBODY, self._before + at + self._after)
+            self._redis.publish(EVERYBODY, notice())
 
     def close(self) -> None:
         self._redis.close()
@@ -137,52 +125,61 @@ class _Pairs:
 class _Load:
     def __init__(self, given: dict[str, Any]) -> None:
         self._given = given
-        self._poll = Poll()
+        self.poll = Poll()
         self._tally = _Tally()
         self._listeners: list[_Listener] = []
 
-    def open(self, number: int) -> float:
-        """As many sockets, those of earlier calls among them. Returns the seconds that it took."""
+    def open(self, number: int) -> None:
+        """As many sockets, those of earlier calls among them."""
+        if peer := self._given.get("nchan"):
+            while len(self._listeners) < number:
+                self._listen(nchan.subscribe(peer["url"], peer["subscribe"]))
+            return
         began, opening = time.monotonic(), list[WebSocket]()
         while len(self._listeners) < number:
             while len(opening) < _HANDSHAKES and len(self._listeners) + len(opening) < number:
                 _, token = self._given["people"][len(self._listeners) + len(opening)]
-                opening.append(WebSocket(self._poll, self._given["edge_url"], token, None))
+                opening.append(WebSocket(self.poll, self._given["edge_url"], token, None))
             if time.monotonic() > began + _CONNECT_S:
                 raise SystemExit("sockets did not open")
-            self._poll.turn(0.05)
+            self.poll.turn(0.05)
             # Only from the front, so that the sockets are those of the first people.
             while opening and opening[0].caught_up:
-                self._take_over(opening.pop(0).sock)
-        return time.monotonic() - began
+                sock = opening.pop(0).sock
+                self.poll.remove(sock)
+                self._listen(sock)
 
-    def _take_over(self, sock: socket.socket) -> None:
-        self._poll.remove(sock)
+    def _listen(self, sock: socket.socket) -> None:
         listener = _Listener(
             sock, self._tally, len(self._listeners) % self._given.get("timed", _SAMPLED) == 0
         )
         self._listeners.append(listener)
-        self._poll.add(sock, listener.readable)
+        self.poll.add(sock, listener.readable)
 
-    def measure(self, phase: dict[str, Any]) -> None:
-        """One phase, to its last frame."""
-        tally, sockets = self._tally, phase["sockets"]
+    def _publisher(self, turn: dict[str, Any]) -> _Everybody | _Pairs | nchan.Publisher:
+        if peer := self._given.get("nchan"):
+            return nchan.Publisher(self.poll, peer["url"], peer["publish"])
+        if turn["kind"] == "everybody":
+            return _Everybody(self._given["redis_url"])
+        users = [user for user, _ in self._given["people"][: turn["sockets"]]]
+        return _Pairs(self._given["redis_url"], users)
+
+    def measure(self, turn: dict[str, Any]) -> None:
+        """One turn, to its last frame."""
+        self.open(turn["sockets"])
+        tally, sockets = self._tally, turn["sockets"]
         frames_before = tally.frames
-        publisher: _Everybody | _Pairs
-        if phase["kind"] == "everybody":
-            publisher, copies = _Everybody(self._given["redis_url"]), sockets
-        else:
-            users = [user for user, _ in self._given["people"][:sockets]]
-            publisher, copies = _Pairs(self._given["redis_url"], users), 2
+        copies = 2 if turn["kind"] == "pairs" else sockets
+        publisher = self._publisher(turn)
         publisher.publish(1)  # who publishes may have to start first
-        if not self._poll.run_until(lambda: tally.frames >= frames_before + copies, time.monotonic() + 30):
+        if not self.poll.run_until(lambda: tally.frames >= frames_before + copies, time.monotonic() + 30):
             raise SystemExit("the first message was not told")
         began, sent = time.monotonic(), 1
 
         def due() -> int:
-            if "rate" in phase:
-                return 1 + int((time.monotonic() - began) * phase["rate"])
-            return int((tally.frames - frames_before) // copies + phase["window"])
+            if "rate" in turn:
+                return 1 + int((time.monotonic() - began) * turn["rate"])
+            return int((tally.frames - frames_before) // copies + turn["window"])
 
         def run(until: Callable[[], bool]) -> None:
             nonlocal sent
@@ -190,14 +187,14 @@ class _Load:
                 if (more := due() - sent) > 0:
                     publisher.publish(more)
                     sent += more
-                self._poll.turn(0.002)
+                self.poll.turn(0.002)
 
-        run(lambda: time.monotonic() > began + phase["warm_s"])
+        run(lambda: time.monotonic() > began + turn["warm_s"])
         say("measuring")
         wait()
         tally.delays = []
         start, cpu_start, frames_start = time.monotonic(), cpu_s(), tally.frames
-        run(lambda: time.monotonic() > start + phase["measure_s"])
+        run(lambda: time.monotonic() > start + turn["measure_s"])
         elapsed, used, frames = time.monotonic() - start, cpu_s() - cpu_start, tally.frames - frames_start
         say(
             "measured",
@@ -208,19 +205,18 @@ class _Load:
             load_us=round(used * 1e6 / max(1, frames), 2),
         )
         wait()
-        publisher.close()
         all_told = frames_before + sent * copies
-        if not self._poll.run_until(lambda: tally.frames >= all_told, time.monotonic() + 30):
+        if not self.poll.run_until(lambda: tally.frames >= all_told, time.monotonic() + 30):
             raise SystemExit(f"{all_told - tally.frames} frames were not told")
+        publisher.close()
+        say("done")
 
 
 def main() -> None:
     given = configuration()
     load = _Load(given)
-    for phase in given["phases"]:
-        say("opened", seconds=round(load.open(phase["sockets"]), 1))
-        load.measure(phase)
-    say("done")
+    while turn := next_turn(load.poll):
+        load.measure(turn)
 
 
 if __name__ == "__main__":

@@ -79,9 +79,15 @@ class Http:
 
     def __init__(self, poll: Poll, url: str, on_answer: Callable[[int, bytes], None]) -> None:
         self._sock = connect(url)
+        self._poll = poll
         self._on_answer = on_answer
         self._buffer = b""
         poll.add(self._sock, self._readable)
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._poll.remove(self._sock)
+        self._sock.close()
 
     def send(self, request: bytes) -> None:
         """A whole request; small enough for the kernel to take at once."""
@@ -121,14 +127,12 @@ def post(path: str, token: str, body: bytes) -> bytes:
     return head.encode() + body
 
 
-def upgrade(token: str, cursor: str = "") -> bytes:
-    """A WebSocket handshake."""
+def upgrade(path: str, more: str = "") -> bytes:
+    """A WebSocket handshake. `more`: header lines, each with its end."""
     key = base64.b64encode(os.urandom(16)).decode()
-    query = f"?cursor={cursor}" if cursor else ""
     return (
-        f"GET /ws/chat{query} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nAuthorization: Bearer {token}\r\n"
-        "Sec-WebSocket-Protocol: chat.v1\r\n\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n{more}\r\n"
     ).encode()
 
 
@@ -148,7 +152,9 @@ class WebSocket:
         self._poll = poll
         self._buffer = b""
         self._on_frame = on_frame
-        self.sock.sendall(upgrade(token, cursor))
+        query = f"?cursor={cursor}" if cursor else ""
+        who = f"Authorization: Bearer {token}\r\nSec-WebSocket-Protocol: chat.v1\r\n"
+        self.sock.sendall(upgrade(f"/ws/chat{query}", who))
         poll.add(self.sock, self._readable)
 
     def listen(self, on_frame: Callable[[bytes], None]) -> None:

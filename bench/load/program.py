@@ -3,15 +3,52 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
-import sys
+import select
 from typing import Any
+
+from bench.load.poll import Poll
+
+_LOOK_S = 0.05
+
+
+class Lines:
+    """Lines from a descriptor; whether one has come can be asked, which a text stream does not tell."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._buffer = b""
+
+    def next(self) -> bytes:
+        """Waits for the next; what is left, without its end, when there comes no more."""
+        while b"\n" not in self._buffer:
+            data = os.read(self._descriptor, 1024 * 1024)
+            if not data:
+                break
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line
+
+    def waiting(self) -> bool:
+        """Whether `next` would give one, or begin to read one, at once."""
+        return b"\n" in self._buffer or bool(select.select([self._descriptor], [], [], 0)[0])
+
+
+_STDIN = Lines(0)
 
 
 def configuration() -> Any:
     """The next line that the bench writes; None when there comes no more."""
-    line = sys.stdin.readline()
+    line = _STDIN.next()
     return json.loads(line) if line.strip() else None
+
+
+def next_turn(poll: Poll) -> Any:
+    """The same, and until it comes what comes to the connections is handled, pings among it."""
+    while not _STDIN.waiting():
+        poll.turn(_LOOK_S)
+    return configuration()
 
 
 def say(event: str, **facts: object) -> None:
@@ -21,7 +58,7 @@ def say(event: str, **facts: object) -> None:
 
 def wait() -> None:
     """Until the bench says go on."""
-    sys.stdin.readline()
+    _STDIN.next()
 
 
 def cpu_s() -> float:

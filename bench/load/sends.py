@@ -1,5 +1,6 @@
 """Pairs who talk: each sender sends the next message once the receiver has the previous one and it is
-acknowledged. `{edge_url, pairs: [[path, sender token, receiver token]], warm_s, measure_s, text}`."""
+acknowledged. `{edge_url, pairs: [[path, sender token, receiver token]]}`, then a line for each turn,
+`{warm_s, measure_s}` (see `bench.turn`)."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import secrets
 import time
 
 from bench.load.poll import Http, Poll, WebSocket, post
-from bench.load.program import configuration, cpu_s, say, wait
+from bench.load.program import configuration, cpu_s, next_turn, say, wait
 from bench.percentiles import percentile, steady, window_p99s
 
 _CONNECT_S = 60.0
@@ -54,7 +55,7 @@ class _Pair:
         self._both()
 
     def _got(self, payload: bytes) -> None:
-        if self._wanted in payload:
+        if self._wanted and self._wanted in payload:
             self._got_at = time.perf_counter()
             self._both()
 
@@ -73,6 +74,36 @@ class _Pair:
         return bool(self._wanted)
 
 
+def _measure(poll: Poll, pairs: list[_Pair], turn: dict[str, float]) -> None:
+    for pair in pairs:
+        pair.begin()
+    poll.run_until(lambda: False, time.monotonic() + turn["warm_s"])
+    say("measuring")
+    wait()
+    for pair in pairs:
+        pair.acks, pair.deliveries, pair.from_ack = [], [], []
+    began, cpu_began = time.monotonic(), cpu_s()
+    poll.run_until(lambda: False, began + turn["measure_s"])
+    elapsed, used = time.monotonic() - began, cpu_s() - cpu_began
+    acks = [each for pair in pairs for each in pair.acks]
+    deliveries = [each for pair in pairs for each in pair.deliveries]
+    say(
+        "measured",
+        messages=len(acks),
+        per_s=round(len(acks) / elapsed, 1),
+        ack_ms=[round(percentile(acks, share) * 1e3, 2) for share in (0.5, 0.99)],
+        deliver_ms=[round(percentile(deliveries, share) * 1e3, 2) for share in (0.5, 0.99)],
+        deliver_steady_p99_ms=round(steady(window_p99s(deliveries, _WINDOW)) * 1e3, 2),
+        load_us=round(used * 1e6 / max(1, len(acks)), 1),
+    )
+    wait()
+    for pair in pairs:
+        pair.stopped = True
+    if not poll.run_until(lambda: not any(pair.busy for pair in pairs), time.monotonic() + 10):
+        raise SystemExit("messages were not delivered")
+    say("done")
+
+
 def main() -> None:
     given = configuration()
     poll = Poll()
@@ -85,34 +116,8 @@ def main() -> None:
     deadline = time.monotonic() + _CONNECT_S
     if not poll.run_until(lambda: all(pair.socket.caught_up for pair in pairs), deadline):
         raise SystemExit("sockets did not open")
-    for pair in pairs:
-        pair.begin()
-    poll.run_until(lambda: False, time.monotonic() + given["warm_s"])
-    for _ in range(given["runs"]):
-        for pair in pairs:
-            pair.acks, pair.deliveries, pair.from_ack = [], [], []
-        say("measuring")
-        wait()
-        began, cpu_began = time.monotonic(), cpu_s()
-        poll.run_until(lambda: False, began + given["measure_s"])
-        elapsed, used = time.monotonic() - began, cpu_s() - cpu_began
-        acks = [each for pair in pairs for each in pair.acks]
-        deliveries = [each for pair in pairs for each in pair.deliveries]
-        say(
-            "measured",
-            messages=len(acks),
-            per_s=round(len(acks) / elapsed, 1),
-            ack_ms=[round(percentile(acks, share) * 1e3, 2) for share in (0.5, 0.99)],
-            deliver_ms=[round(percentile(deliveries, share) * 1e3, 2) for share in (0.5, 0.99)],
-            deliver_steady_p99_ms=round(steady(window_p99s(deliveries, _WINDOW)) * 1e3, 2),
-            load_us=round(used * 1e6 / max(1, len(acks)), 1),
-        )
-        wait()
-    for pair in pairs:
-        pair.stopped = True
-    if not poll.run_until(lambda: not any(pair.busy for pair in pairs), time.monotonic() + 10):
-        raise SystemExit("messages were not delivered")
-    say("done")
+    while turn := next_turn(poll):
+        _measure(poll, pairs, turn)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,10 @@ from deploy.local.ports import LOOPBACK, free_port
 OLDEST = 14
 _DEBIAN_HOME = Path("/usr/lib/postgresql")
 _SUPERUSER = "chat_admin"
-_DURABLE = {"max_connections": "200", "shared_buffers": "128MB", "unix_socket_directories": ""}
+_SETTINGS = {"max_connections": "200", "shared_buffers": "128MB", "unix_socket_directories": ""}
 # Nothing is flushed to the disk: a killed server still recovers from its WAL; a crash of the machine loses.
-_THROWN_AWAY = {**_DURABLE, "fsync": "off", "full_page_writes": "off"}
+# Said as ALTER SYSTEM says it, which may then say otherwise while the server runs.
+_THROWN_AWAY = "fsync = off\nfull_page_writes = off\n"
 
 
 def programs() -> Path | None:
@@ -85,8 +86,7 @@ class Postgres:
             await self._make_cluster(bin_dir, data)
         self._check_data(data, major)
         (data / "postmaster.pid").unlink(missing_ok=True)  # the folder's lock says nobody else runs here
-        settings = _DURABLE if self._folder.durable else _THROWN_AWAY
-        options = [f"-c{name}={value}" for name, value in settings.items()]
+        options = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
         argv: list[str | Path] = [
             bin_dir / "postgres",
             "-D",
@@ -128,6 +128,8 @@ class Postgres:
                 f"Postgres could not make its data folder; the end of {self._log}:\n{initdb.tail()}"
             )
         secret.unlink()
+        if not self._folder.durable:
+            (unfinished / "postgresql.auto.conf").write_text(_THROWN_AWAY)
         unfinished.rename(data)
 
     def _check_data(self, data: Path, major: int) -> None:

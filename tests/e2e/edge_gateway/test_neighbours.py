@@ -128,20 +128,19 @@ async def rounds(town: Town, system: System, redis_url: str) -> Rounds:
         "redis_url": redis_url,
         "people": people,
         "timed": 1,
-        "phases": [phase] * (ROUNDS * len(kinds)),
     }
     try:
         async with load("fanout", configuration) as program:
             for _ in range(ROUNDS):
                 for of_kind, disturb in kinds:
-                    await program.event("opened", within_s=300)
-                    await program.event("measuring", within_s=60)
+                    program.tell(phase)
+                    await program.event("measuring", within_s=330)
                     async with doing(disturb):
                         program.go_on()
                         told = await program.event("measured", within_s=60)
                     program.go_on()
+                    await program.event("done", within_s=60)
                     of_kind.extend(window_p99s(told["delays_ms"], WINDOW))
-            await program.event("done", within_s=60)
     finally:
         await publisher.aclose()
     print(

@@ -17,10 +17,12 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from bench.peers.sends import wait_for_disk
 from deploy.local.backing import Backing
 from deploy.local.child import Child
 from deploy.local.errors import LocalError
 from deploy.local.folders import CHECKOUT, open_state, open_temporary
+from deploy.local.postgres import Postgres
 from tests.support.processes import none_left, processes_with
 
 NAMES = ("DATABASE_URL", "REDIS_URL", "AMQP_URL")
@@ -152,6 +154,30 @@ async def test_a_second_start_finds_the_data_of_the_first(place: Path) -> None:
         finally:
             await servers.stop()
             folder.close()
+
+
+async def test_only_a_postgres_that_is_thrown_away_does_not_wait_for_the_disk_and_it_can_be_told_to(
+    place: Path,
+) -> None:
+    for folder, fsync in ((open_temporary(), "off"), (open_state(place / "state"), "on")):
+        server = Postgres(folder, "secret")
+        try:
+            await server.start()
+            assert await shown(server, "fsync", "full_page_writes") == [fsync, fsync]
+            for waits in (True, False):
+                await wait_for_disk(server.url, waits)
+                assert await shown(server, "fsync", "full_page_writes") == ["on" if waits else "off"] * 2
+        finally:
+            for child in server.children:
+                await child.stop()
+            folder.close()
+
+
+async def shown(server: Postgres, *settings: str) -> list[str]:
+    database = await asyncpg.connect(server.url)
+    found = [await database.fetchval(f"SHOW {name}") for name in settings]
+    await database.close()
+    return found
 
 
 async def test_a_killed_server_comes_back_on_its_port_with_what_it_had_kept() -> None:
