@@ -14,7 +14,9 @@ import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-_CHUNK = 256 * 1024
+_ROOM = bytearray(256 * 1024)
+"""What is read comes here first: room of that size for each read alone is mapped and unmapped by the kernel."""
+_READ = memoryview(_ROOM)
 PING, CLOSE, TEXT = 0x9, 0x8, 0x1
 
 
@@ -74,6 +76,11 @@ def connect(url: str) -> socket.socket:
     return sock
 
 
+def _read(sock: socket.socket) -> bytes:
+    """What has come; b"" at the end."""
+    return bytes(_READ[: sock.recv_into(_ROOM)])
+
+
 class Http:
     """One kept connection with one request in work; `on_answer(status, body)`."""
 
@@ -94,7 +101,7 @@ class Http:
         self._sock.sendall(request)
 
     def _readable(self) -> None:
-        data = self._sock.recv(_CHUNK)
+        data = _read(self._sock)
         if not data:
             raise Lost("an HTTP connection")
         data = self._buffer + data
@@ -167,7 +174,7 @@ class WebSocket:
         self.sock.close()
 
     def _readable(self) -> None:
-        data = self.sock.recv(_CHUNK)
+        data = _read(self.sock)
         if not data:
             raise Lost("a WebSocket")
         if self._buffer:
