@@ -15,7 +15,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 _ROOM = bytearray(256 * 1024)
-"""What is read comes here first: room of that size for each read alone is mapped and unmapped by the kernel."""
+"""What is read comes here first: the kernel would map and unmap room of that size for each read alone."""
 _READ = memoryview(_ROOM)
 PING, CLOSE, TEXT = 0x9, 0x8, 0x1
 
