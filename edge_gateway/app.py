@@ -16,7 +16,15 @@ from edge_gateway.clients import Backends, conversation_stub, message_stub, pres
 from edge_gateway.cursors import CursorSigner
 from edge_gateway.http.front import Front
 from edge_gateway.http.server import HttpServer
-from edge_gateway.measures import cursor_key, limits, look_times, mark_bounds, policies, report_times
+from edge_gateway.measures import (
+    cursor_key,
+    http_bounds,
+    limits,
+    look_times,
+    mark_bounds,
+    policies,
+    report_times,
+)
 from edge_gateway.metrics import Metrics
 from edge_gateway.rates import Rates, policy
 from edge_gateway.routes import blocks, conversations, demo, documents, me, messages, operations, presence
@@ -152,6 +160,7 @@ class EdgeApp:
             CursorSigner(cursor_key(settings)),
             rates,
             settings.max_body_bytes,
+            settings.http_body_timeout_ms / 1000,
         )
         public = Front(
             [
@@ -164,14 +173,9 @@ class EdgeApp:
             metrics=self.metrics,
         )
         operators = Front(operations.endpoints(self.metrics, self.ready))
-        self._public = HttpServer(
-            public,
-            settings.edge_host,
-            settings.edge_port,
-            upgrades=WEBSOCKET,
-            max_body=settings.max_body_bytes,
-        )
-        self._operators = HttpServer(operators, settings.ops_host, settings.ops_port)
+        bounds = http_bounds(settings)
+        self._public = HttpServer(public, settings.edge_host, settings.edge_port, bounds, upgrades=WEBSOCKET)
+        self._operators = HttpServer(operators, settings.ops_host, settings.ops_port, bounds)
         # Ends before `stop` only by a fault, and then so does the process.
         self.events: asyncio.Task[Any] = asyncio.create_task(
             self._channels.run(self._stop), name="redis channels"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from edge_gateway.http.server import Bounds as HttpBounds
 from edge_gateway.rates import Policy, policy
 from edge_gateway.settings import EdgeSettings
 from edge_gateway.sockets import looks, marks, reports
@@ -18,6 +19,19 @@ def limits(settings: EdgeSettings) -> Limits:
         max_frame=settings.ws_max_frame_bytes,
         max_buffer=settings.ws_max_buffer_bytes,
         max_ephemeral=settings.ws_max_ephemeral_bytes,
+    )
+
+
+def http_bounds(settings: EdgeSettings) -> HttpBounds:
+    """What an HTTP connection may take."""
+    return HttpBounds(
+        idle_s=settings.http_idle_ms / 1000,
+        linger_s=settings.http_linger_ms / 1000,
+        drain_s=settings.http_drain_ms / 1000,
+        max_header=settings.http_max_header_bytes,
+        max_ahead=settings.http_max_ahead_bytes,
+        max_body=settings.max_body_bytes,
+        backlog=settings.http_backlog,
     )
 
 

@@ -28,6 +28,25 @@ class _Listening(Settings):
     """At shutdown, over how long the sockets are sent away to reconnect elsewhere."""
 
 
+class _Http(Settings):
+    http_idle_ms: int = Field(default=75_000, ge=10)
+    """How long a connection may ask nothing, or not read an answer; longer than a proxy keeps an idle one."""
+    http_max_header_bytes: int = Field(default=16 * 1024, ge=1024)
+    """Longest header of a request: an access token and its name. With a longer one it is refused (400)."""
+    http_max_ahead_bytes: int = Field(default=64 * 1024, ge=1024)
+    """Bytes that may come while a request is answered; with more, no more are read until it is."""
+    http_body_timeout_ms: int = Field(default=15_000, ge=10)
+    """For the body of a request to come, once its head has; then it is refused with 503."""
+    http_linger_ms: int = Field(default=2000, ge=0)
+    """For the rest of a body that was refused before it had all come; then the connection is closed."""
+    http_backlog: int = Field(default=4096, ge=1)
+    """Connections that may wait to be accepted; the system's own limit (somaxconn) may be lower."""
+    http_drain_ms: int = Field(default=5000, ge=0)
+    """At shutdown, for requests in work and answers that are still read; then they are cut off."""
+    max_body_bytes: int = Field(default=64 * 1024, ge=1024)
+    """Longest JSON body."""
+
+
 class _Backends(Settings):
     conversation_svc_target: str = "127.0.0.1:50052"
     message_svc_target: str = "127.0.0.1:50051"
@@ -161,11 +180,9 @@ class _Rates(Settings):
     """Messages over all sockets of a person on one edge; only those that go on and on are closed (4004)."""
 
 
-class EdgeSettings(_Listening, _Backends, _Callers, _Access, _Sockets, _Rates, TelemetrySettings):
+class EdgeSettings(_Listening, _Http, _Backends, _Callers, _Access, _Sockets, _Rates, TelemetrySettings):
     """Everything the edge reads from its environment."""
 
-    max_body_bytes: int = Field(default=64 * 1024, ge=1024)
-    """Longest JSON body."""
     demo_enabled: bool = False
     """Serves the demonstration page at /demo/. It needs the development issuer."""
     demo_issuer_url: str = ""

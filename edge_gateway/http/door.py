@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from edge_gateway.http.rooms import Read, Rooms
 
 _log = structlog.get_logger(__name__)
-_MOST_AHEAD = 64 * 1024
-"""Bytes that may come before a request is answered; then no more are read until it is."""
 
 
 class Door(asyncio.Protocol):
@@ -52,7 +50,7 @@ class Door(asyncio.Protocol):
         """One request, most likely. Who is being answered, or does not read answers, has to wait."""
         if self.task is not None or self._full:
             self._ahead += data
-            if len(self._ahead) >= _MOST_AHEAD and self.transport is not None:
+            if len(self._ahead) >= self._rooms.max_ahead and self.transport is not None:
                 self.transport.pause_reading()
         elif self._unfinished is not None:
             self._visit(self._unfinished, self._ahead + data)

@@ -12,23 +12,21 @@ from edge_gateway import problems
 from edge_gateway.http.visitor import Visitor
 from servicekit.errors import Reason
 
-BODY_TIMEOUT_S = 15.0
 
-
-async def read_body(request: web.BaseRequest | Visitor, limit: int) -> bytes:
-    """All of the body, at most `limit` bytes.
+async def read_body(request: web.BaseRequest | Visitor, limit: int, timeout_s: float) -> bytes:
+    """All of the body, at most `limit` bytes, within `timeout_s` seconds.
 
     Raises ProblemError: 413, 415 for a compressed one, 400 for broken framing, 503 when it does not come.
     """
     if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
         raise problems.failure(Reason.UNSUPPORTED_MEDIA_TYPE)
-    body = request.body if isinstance(request, Visitor) else await _from_server(request, limit)
+    body = request.body if isinstance(request, Visitor) else await _from_server(request, limit, timeout_s)
     if len(body) > limit:
         raise _too_large(limit)
     return body
 
 
-async def _from_server(request: web.BaseRequest, limit: int) -> bytes:
+async def _from_server(request: web.BaseRequest, limit: int, timeout_s: float) -> bytes:
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
     if not request.can_read_body:
@@ -36,7 +34,8 @@ async def _from_server(request: web.BaseRequest, limit: int) -> bytes:
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     try:
-        return await _read(request.content, limit)
+        async with asyncio.timeout(timeout_s):
+            return await _read(request.content, limit)
     except TimeoutError:
         raise problems.failure(Reason.UNAVAILABLE, detail="The body did not arrive in time.") from None
     except (HttpProcessingError, web.RequestPayloadError):
@@ -46,11 +45,10 @@ async def _from_server(request: web.BaseRequest, limit: int) -> bytes:
 async def _read(content: StreamReader, limit: int) -> bytes:
     """What comes, until it ends or is more than `limit`."""
     body = bytearray()
-    async with asyncio.timeout(BODY_TIMEOUT_S):
-        async for chunk in content.iter_any():
-            body += chunk
-            if len(body) > limit:
-                break
+    async for chunk in content.iter_any():
+        body += chunk
+        if len(body) > limit:
+            break
     return bytes(body)
 
 

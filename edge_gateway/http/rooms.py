@@ -20,6 +20,9 @@ from edge_gateway.http.visitor import Visitor
 _HEAD_ENDS = b"\r\n\r\n"
 _EMPTY = (b"\r", b"\n")
 _BUFFER = 64 * 1024
+"""Of a parser from which no body is read: it holds nothing up."""
+_PIECES_S = 1.0
+"""Not a setting: nothing is refused then. Who takes longer costs a task, and has the server's time for it."""
 
 Answer = Callable[[Visitor], Awaitable[Reply | None]]
 """Answers a request: None when it has taken the connection over. Raises ConnectionError when the client is
@@ -39,8 +42,9 @@ class Rooms:
     """Of one server.
 
     `path`: of the one address that upgrades. `server` makes the protocol for what is not answered at a door.
-    `max_field`: bytes of a header; `max_body`: of a body. `idle_s`: how long a connection may say nothing;
-    `pieces_s`: how long the rest of a body is waited for here, until the HTTP server waits for it.
+    `max_field`: bytes of a header; `max_body`: of a body; `max_ahead`: that may come before the request in
+    work is answered. `idle_s`: how long a connection may say nothing; `pieces_s`: how long the rest of a body
+    is waited for here, until the HTTP server waits for it.
     """
 
     def __init__(
@@ -51,8 +55,9 @@ class Rooms:
         *,
         max_field: int,
         max_body: int,
+        max_ahead: int,
         idle_s: float,
-        pieces_s: float = 1.0,
+        pieces_s: float = _PIECES_S,
     ) -> None:
         # Another path may begin as this one does: what comes behind it says that it ends here.
         self._upgrades = (f"GET {path} ".encode(), f"GET {path}?".encode())
@@ -69,6 +74,7 @@ class Rooms:
         """Those that are closed and whose answer is still to be read; each ends when its connection does."""
         self._max_field = max_field
         self._max_body = max_body
+        self.max_ahead = max_ahead
         self._parser: HttpRequestParser | None = None
 
     def read(self, data: bytes) -> Read | None:

@@ -46,6 +46,7 @@ class Services:
     cursors: CursorSigner
     rates: Rates
     max_body_bytes: int
+    body_timeout_s: float
 
 
 @dataclass(slots=True)  # not frozen, as all that is made for each request
@@ -120,7 +121,7 @@ def _endpoint(route: Route, services: Services, guard: Guard, limit: TimeLimit) 
         principal = await guard.authenticate(bearer(request.headers.get("Authorization")))
         admit(principal, name, writes=writes)
         await services.rates.require(principal.user.user_id, rate, exchange.headers)
-        body = await _body(route, request, services.max_body_bytes) if writes else {}
+        body = await _body(route, request, services) if writes else {}
         # Not before the body is here: a slow upload has a time of its own.
         with limit(), budget(limit.seconds):
             if not principal.read_only:
@@ -131,8 +132,8 @@ def _endpoint(route: Route, services: Services, guard: Guard, limit: TimeLimit) 
     return answer
 
 
-async def _body(route: Route, request: web.BaseRequest | Visitor, limit: int) -> dict[str, Any]:
-    raw = await read_body(request, limit)
+async def _body(route: Route, request: web.BaseRequest | Visitor, services: Services) -> dict[str, Any]:
+    raw = await read_body(request, services.max_body_bytes, services.body_timeout_s)
     if route.body is Body.NONE or (route.body is Body.OPTIONAL and not raw):
         return {}
     if raw:

@@ -34,6 +34,7 @@ async def door(answer: Answer, **times: float) -> AsyncIterator[tuple[Rooms, Con
     given: dict[str, Any] = {
         "max_field": 1000,
         "max_body": 100_000,
+        "max_ahead": 64 * 1024,
         "idle_s": 60.0,
         "pieces_s": 60.0,
         **times,
