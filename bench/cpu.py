@@ -19,6 +19,13 @@ def cpu_s(roots: Mapping[str, int]) -> dict[str, float]:
     return {name: sum(_ticks(pid) for pid in _tree(root, children)) / _TICK for name, root in roots.items()}
 
 
+def busy_s(stat: str | None = None) -> float:
+    """CPU seconds so far of all cores, for anybody, by `/proc/stat`; what a hypervisor took too."""
+    first = (stat or Path("/proc/stat").read_text()).split("\n", 1)[0]
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, first.split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / _TICK
+
+
 def memory_bytes(pid: int) -> int:
     """Resident memory of one process."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE

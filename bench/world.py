@@ -229,6 +229,7 @@ class Cost:
     def __init__(self, roots: Mapping[str, int]) -> None:
         self._roots = dict(roots)
         self._began = cpu.cpu_s(self._roots)
+        self._busy = cpu.busy_s()
         self._at = time.monotonic()
 
     def per(self, units: int) -> dict[str, float]:
@@ -239,6 +240,11 @@ class Cost:
             for name in self._roots
             if now[name] - self._began[name] > 0.005
         }
+
+    def elsewhere_cores(self) -> float:
+        """How many cores were at work for others since the beginning; a figure taken then is theirs too."""
+        own = sum(cpu.cpu_s(self._roots).values()) - sum(self._began.values())
+        return round(max(0.0, cpu.busy_s() - self._busy - own) / self.elapsed_s, 2)
 
     @property
     def elapsed_s(self) -> float:

@@ -72,6 +72,7 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
             Figure(f"{name}: CPU of the edge a frame, as a multiple", edge, "times", at_most=1.0),
             Figure(f"{name}: CPU of all processes a frame, as a multiple", every, "times"),
         ]
+        found.append(rounds.elsewhere(name, [*ours, *theirs]))
         # A peer's cost is no regression of ours: not in the unit of those.
         for its, unit in ((ours, "us"), (theirs, "us of a peer")):
             head = f"{name}: {its[0]['who']}"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.figures import Figure
 from bench.scenario import Row
 from bench.turn import turn
 from bench.world import Load
@@ -59,11 +60,15 @@ async def take_turns(sides: Sequence[Side], what: Mapping[str, Any], facts: Row,
 
 
 def described(row: Row) -> str:
-    """CPU of a row in words."""
+    """CPU in a row, in words."""
     each = ", ".join(f"{name} {us:g}" for name, us in row["cpu_us"].items() if us >= 0.02 * row["total_us"])
-    return (
-        f"CPU {row['total_us']:g} us ({each}); load {row['load_us']:g}, the other side {row['beside_us']:g}"
-    )
+    beside = f"load {row['load_us']:g}, the other side {row['beside_us']:g}"
+    return f"CPU {row['total_us']:g} us ({each}); {beside}; elsewhere {row['elsewhere_cores']:g} cores"
+
+
+def elsewhere(name: str, rows: Sequence[Row]) -> Figure:
+    """What else the machine did: with much of it a comparison tells little."""
+    return Figure(f"{name}: at work for others", mean(rows, lambda row: row["elsewhere_cores"]), "cores")
 
 
 def mean(rows: Sequence[Row], value: Value) -> float:

@@ -105,6 +105,7 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
         name = f"sends beside {_PEER}'s, {form}"
         ours, theirs = _of(rows, HERE, waits), _of(rows, _PEER, waits)
         found.append(_rate(name, ours, theirs, at_least=1.0))
+        found.append(rounds.elsewhere(name, [*ours, *theirs]))
         # A peer's cost is no regression of ours: not in the unit of those.
         for its, unit in ((ours, "us"), (theirs, "us of a peer")):
             head = f"{name}: {its[0]['who']}"

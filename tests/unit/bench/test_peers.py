@@ -13,13 +13,13 @@ from deploy.local.errors import LocalError
 
 
 def sent(number: int, who: str, per_s: float, *, waits: bool) -> Row:
-    costs = {"total_us": 500.0, "load_us": 30.0}
+    costs = {"total_us": 500.0, "load_us": 30.0, "elsewhere_cores": 0.1}
     return {"round": number, "who": who, "waits": waits, "per_s": per_s, "deliver_ms": [10.0, 30.0], **costs}
 
 
 def told(number: int, who: str, sockets: int, us: float) -> Row:
     process = "edge_gateway" if who == "here" else "nginx"
-    costs = {"cpu_us": {process: us}, "total_us": us + 0.5}
+    costs = {"cpu_us": {process: us}, "total_us": us + 0.5, "elsewhere_cores": 0.1}
     row = {"round": number, "who": who, "sockets": sockets, "frames_per_s": 60_000, "delay_ms": [3.0, 9.0]}
     return {**row, **costs}
 
