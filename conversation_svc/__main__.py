@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 
 import typer
@@ -38,7 +37,7 @@ def migrate_command() -> None:
     """Bring the schema up to date."""
     settings = ConversationSettings.from_environment()
     telemetry.setup(SERVICE, settings)
-    for name in asyncio.run(migrate(settings)):
+    for name in runner.run_once(migrate(settings)):
         typer.echo(f"{SERVICE}: {name}")
 
 

@@ -11,6 +11,7 @@ that names the file. Spans appear only beneath a span that is being recorded: a 
 
 import re
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
@@ -20,6 +21,7 @@ import orjson
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
+from servicekit.runner import StartError
 from servicekit.telemetry import tracer
 
 _T = TypeVar("_T")
@@ -179,6 +181,17 @@ async def _keep_session(conn: asyncpg.Connection) -> None:
     """
 
 
+@contextmanager
+def reaching_postgres() -> Iterator[None]:
+    """What keeps a connection from being made is a StartError. It does not quote the URL and its password."""
+    try:
+        yield
+    except (OSError, asyncpg.PostgresError) as error:
+        raise StartError(f"DATABASE_URL: {str(error) or 'no answer'}") from error
+    except ValueError as error:
+        raise StartError("DATABASE_URL: not the address of a PostgreSQL") from error
+
+
 async def connect_pool(
     url: str,
     *,
@@ -191,9 +204,9 @@ async def connect_pool(
 ) -> asyncpg.Pool:
     """Open the pool: search_path is the schema alone, both timeouts hold on the server.
 
-    Raises what asyncpg raises (OSError, asyncpg.PostgresError) when the database is away.
+    StartError when the database is away or does not let us in.
     """
-    return await asyncpg.create_pool(
+    pool = asyncpg.create_pool(
         url,
         min_size=min_size,
         max_size=max_size,
@@ -221,3 +234,5 @@ async def connect_pool(
             "enable_mergejoin": "off",
         },
     )
+    with reaching_postgres():
+        return await pool

@@ -13,7 +13,8 @@ from pathlib import Path
 import asyncpg
 import structlog
 
-from servicekit.db import check_schema_name
+from servicekit.db import check_schema_name, reaching_postgres
+from servicekit.runner import StartError
 
 _FILE = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
 _OLDEST_POSTGRES = 14
@@ -21,7 +22,7 @@ _MOST_DEADLOCKS = 5
 log = structlog.get_logger(__name__)
 
 
-class MigrationError(Exception):
+class MigrationError(StartError):
     """The schema could not be brought up to date. The text is one sentence for the operator."""
 
 
@@ -91,18 +92,16 @@ async def migrate(
     Safe to run from several processes at once: one works, the others wait up to `wait_ms`. A statement
     that waits longer than `lock_timeout_ms` for a lock, or runs longer than `statement_timeout_ms`,
     ends its file's transaction, so nothing of that file stays. A file that deadlocks with the release that
-    runs is applied again. Raises MigrationError, or what asyncpg raises when the database is away.
+    runs is applied again. Raises MigrationError, and StartError when the database is away.
     """
     files = read_migrations(directory)
-    conn = await asyncpg.connect(
-        url,
-        timeout=10,
-        server_settings={
-            "application_name": f"migrate {schema}",
-            "search_path": check_schema_name(schema),
-            "timezone": "UTC",
-        },
-    )
+    server_settings = {
+        "application_name": f"migrate {schema}",
+        "search_path": check_schema_name(schema),
+        "timezone": "UTC",
+    }
+    with reaching_postgres():
+        conn = await asyncpg.connect(url, timeout=10, server_settings=server_settings)
     try:
         check_server(conn.get_server_version().major, conn.get_settings().server_version)
         await _lock(conn, schema, wait_ms)

@@ -4,13 +4,16 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import structlog
 
 from servicekit.faults import as_unavailable
 
 log = structlog.get_logger("servicekit.runner")
+_T = TypeVar("_T")
 
 
 class StartError(Exception):
@@ -22,12 +25,14 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
 
     A `StartError` ends the process with status 1 and one log line; any other error propagates.
     """
-    try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_until_done(main))
-    except StartError as error:
-        log.error("cannot start", error=str(error))
-        sys.exit(1)
+    with _known_reasons(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_until_done(main))
+
+
+def run_once(work: Coroutine[Any, Any, _T]) -> _T:
+    """Runs `work` to its end, for a process that has no other; errors are as in `run`."""
+    with _known_reasons():
+        return asyncio.run(work)
 
 
 def keep_what_stands() -> None:
@@ -54,6 +59,15 @@ async def repeat(stop: asyncio.Event, name: str, seconds: float, work: Callable[
             await asyncio.wait_for(stop.wait(), seconds)
         except TimeoutError:
             continue
+
+
+@contextmanager
+def _known_reasons() -> Iterator[None]:
+    try:
+        yield
+    except StartError as error:
+        log.error("cannot start", error=str(error))
+        sys.exit(1)
 
 
 async def _until_done(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:

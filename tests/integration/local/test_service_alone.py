@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -101,6 +102,26 @@ async def test_the_edge_starts_alone(tmp_path: Path, redis_url: str) -> None:
     aside = Aside.copy("edge_gateway", tmp_path / "aside", settings)
     # It takes nobody in before presence_svc has said who is banned, but it is there.
     await serves(aside, http_ok(f"http://{LOOPBACK}:{ops_port}/livez"))
+
+
+@pytest.mark.parametrize("verb", ["migrate", "serve"])
+@pytest.mark.parametrize("service", SERVICES)
+def test_without_its_postgres_a_service_says_so_in_one_line(service: str, verb: str, tmp_path: Path) -> None:
+    write_keys(tmp_path / "keys", CALLERS)
+    where = f"{LOOPBACK}:{free_port()}"
+    settings = {
+        "DATABASE_URL": f"postgresql://chat:hunter2@{where}/chat",
+        "GRPC_PORT": "0",
+        "SERVICE_KEY_FILE": str(tmp_path / f"keys/{service}.pem"),
+        "SERVICE_TRUST_FILE": str(tmp_path / "keys/trust.json"),
+        "MESSAGE_HASH_KEY": "of this test alone",
+    }
+    result = Aside.copy(service, tmp_path / "aside", settings).run("-m", service, verb)
+    (line,) = (result.stdout + result.stderr).splitlines()
+    told = json.loads(line)
+    assert (result.returncode, told["event"]) == (1, "cannot start")
+    assert told["error"].startswith("DATABASE_URL: ")
+    assert "hunter2" not in line
 
 
 @pytest.mark.parametrize("service", DEPLOYED)

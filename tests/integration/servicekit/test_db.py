@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
-from servicekit.db import Queries
+from servicekit.db import Queries, connect_pool
+from servicekit.runner import StartError
 from servicekit.telemetry import tracer
+from tests.support.backing import TestDatabase
+
+POOL: Any = {
+    "schema": "one",
+    "min_size": 1,
+    "max_size": 1,
+    "statement_timeout_ms": 1000,
+    "application_name": "test",
+}
 
 
 @pytest.fixture
@@ -66,3 +77,23 @@ async def test_a_query_is_a_span_beneath_a_recorded_one_and_silent_elsewhere(
     assert fail.status.status_code is StatusCode.ERROR
     assert fail.attributes is not None
     assert fail.attributes["error.type"] == "DivisionByZeroError"
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://chat:hunter2@127.0.0.1/chat", "postgresql://chat:hunter2/3@127.0.0.1/chat"]
+)
+async def test_what_is_no_address_of_a_postgres_is_told_without_its_password(url: str) -> None:
+    with pytest.raises(StartError) as caught:
+        await connect_pool(
+            url, schema="one", min_size=1, max_size=1, statement_timeout_ms=1, application_name=""
+        )
+    assert str(caught.value).startswith("DATABASE_URL: ")
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_password_that_is_wrong_is_why_nothing_starts(database: TestDatabase) -> None:
+    url = database.admin_url.replace("@", "wrong@")
+    with pytest.raises(StartError, match=r"^DATABASE_URL: password authentication failed"):
+        await connect_pool(
+            url, schema="one", min_size=1, max_size=1, statement_timeout_ms=1, application_name=""
+        )
