@@ -270,7 +270,11 @@ class EdgeApp:
             return
         settings = self._settings
         self._marks.hurry()
-        await self._hub.drain(settings.drain_seconds, close_timeout_s=settings.ws_close_timeout_ms / 1000)
+        await self._hub.drain(
+            settings.drain_seconds,
+            answers_s=settings.ws_frames_last_ms / 1000,
+            close_timeout_s=settings.ws_close_timeout_ms / 1000,
+        )
         await self._public.stop()
         await self._operators.stop()
         await self._marks.close()

@@ -151,6 +151,8 @@ class _Sockets(Settings):
     """How long they wait after presence_svc was not there to hear them."""
     ws_presence_last_ms: int = Field(default=5000, ge=0)
     """At shutdown, for telling what is left; the rest will lapse."""
+    ws_frames_last_ms: int = Field(default=3000, ge=0)
+    """At shutdown, for answering what clients have said by then; they say the rest again."""
     read_debounce_ms: int = Field(default=2000, ge=0)
     """How long read marks that follow one of the same person and conversation are gathered."""
     read_marks_max: int = Field(default=100, ge=1)

@@ -65,6 +65,7 @@ class Commands:
         else:
             if isinstance(data, asyncio.Future):
                 data.add_done_callback(partial(_answer, session, reply_to, request_id))
+                session.owe(data)
             elif reply_to is not None or data is not None:
                 session.say(frames.ack(reply_to, data))
 

@@ -298,5 +298,8 @@ class _Nobody:
         """Nothing is answered to it."""
         return False
 
+    def on_heard(self) -> None:
+        """It is closed already."""
+
     def on_closing(self) -> None:
         """Nothing depends on it."""

@@ -169,8 +169,11 @@ class Hub:
         if not self._sockets:
             self._all_gone.set()
 
-    async def drain(self, seconds: float, *, close_timeout_s: float) -> None:
-        """Sends everybody away, spread over `seconds`, then closes who is left."""
+    async def drain(self, seconds: float, *, answers_s: float, close_timeout_s: float) -> None:
+        """Sends everybody away, spread over `seconds`, then closes who is left.
+
+        Each has what was read from them answered before, if that takes no longer than `answers_s`.
+        """
         self.draining = True
         if not self._sockets:
             return
@@ -180,6 +183,9 @@ class Hub:
                 frame = frames.event(frames.GOAWAY, {"reconnectInMs": wait_ms}, now=self._clock.now())
                 session.say(frame)
         await self._wait_until_gone(seconds)
+        for socket in tuple(self._sockets):
+            socket.finish()
+        await self._wait_until_gone(answers_s)
         self.start_over()
         for socket in tuple(self._sockets):
             socket.close(Close.RESTART)

@@ -17,7 +17,7 @@ from edge_gateway.metrics import Metrics
 from edge_gateway.sockets.session import Session
 from edge_gateway.sockets.wheel import Wheel
 from servicekit import telemetry
-from servicekit.errors import DeadlineError
+from servicekit.errors import ChatError, DeadlineError, Reason
 from servicekit.identity import ActingUser
 
 _TICKS = 16
@@ -53,6 +53,7 @@ class ReadMarks:
         self._together = asyncio.Semaphore(bounds.most_writes)
         self._writes: set[asyncio.Task[None]] = set()
         self._hurried = False
+        self._closed = False
 
     async def mark(
         self, user: ActingUser, conversation_id: str, last_read_seq: int, *, at_once: bool = False
@@ -61,6 +62,8 @@ class ReadMarks:
 
         `at_once`: it does not wait for others. Raises ChatError.
         """
+        if self._closed:
+            raise ChatError(Reason.UNAVAILABLE, "The edge is stopping; say it again.")
         self._metrics.read_marks.add(1)
         theirs = self._people.setdefault(user.user_id, {})
         gathering = theirs.get(conversation_id)
@@ -93,7 +96,8 @@ class ReadMarks:
             self.flush(user_id)
 
     async def close(self) -> None:
-        """Returns when all that was said is written, or has failed."""
+        """Takes no more; returns when all that was taken is written, or has failed."""
+        self._closed = True
         self.hurry()
         while self._writes:
             await asyncio.wait(self._writes)

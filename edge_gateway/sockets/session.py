@@ -48,12 +48,14 @@ class Session:
         "_clock",
         "_expiry",
         "_handle",
+        "_heard",
         "_held",
         "_hydration",
         "_inbox",
         "_max_held",
         "_on_end",
         "_on_sign",
+        "_owed",
         "_pace",
         "_paces",
         "_socket",
@@ -106,6 +108,10 @@ class Session:
         self._paces = paces
         self._pace: Pace | None = None
         self._inbox: deque[bytes] | None = None
+        self._owed = 0
+        """Answers that others than the worker will give."""
+        self._heard = False
+        """Nothing more will be said: it ends when all is answered."""
         self._socket: Socket | None = None
         self._worker: asyncio.Task[None] | None = None
         self._catching_up: asyncio.Task[None] | None = None
@@ -243,6 +249,24 @@ class Session:
             self.end(Close.FLOODING)
         return wait_ms
 
+    def owe(self, answer: asyncio.Future[None]) -> None:
+        """A frame is answered when that is done, by a callback which it has already."""
+        self._owed += 1
+        answer.add_done_callback(self._on_paid)
+
+    def _on_paid(self, _answer: asyncio.Future[None]) -> None:
+        self._owed -= 1
+        self._end_if_answered()
+
+    def on_heard(self) -> None:
+        """The edge is stopping, and the socket reads no more."""
+        self._heard = True
+        self._end_if_answered()
+
+    def _end_if_answered(self) -> None:
+        if self._heard and self._worker is None and not self._owed:
+            self.end(Close.RESTART)
+
     def on_closing(self) -> None:
         """The socket takes and gives nothing any more."""
         self.closed = True
@@ -262,6 +286,7 @@ class Session:
                     self._socket.pause(False)
         finally:
             self._worker = None
+            self._end_if_answered()
 
     def on_time(self) -> None:
         """The token may be over, or the time that a socket may stay."""

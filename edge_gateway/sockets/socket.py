@@ -52,6 +52,9 @@ class Listener(Protocol):
     def on_control(self) -> bool:
         """A ping or a pong came that nobody asked for. Whether a ping is to be answered."""
 
+    def on_heard(self) -> None:
+        """After `finish`: of all that had come it has been told."""
+
     def on_closing(self) -> None:
         """Nothing is delivered from now on, in either direction."""
 
@@ -66,6 +69,7 @@ class Socket(asyncio.Protocol):
     __slots__ = (
         "_alive",
         "_cut",
+        "_finishing",
         "_full",
         "_head",
         "_limits",
@@ -106,6 +110,7 @@ class Socket(asyncio.Protocol):
         self._rest: Iterator[tuple[wire.Opcode, bytes]] | None = None
         self._paused = False
         self._stopped = False
+        self._finishing = False
         self._cut: asyncio.TimerHandle | None = None
         self._full = False
         self._writable: asyncio.Future[None] | None = None
@@ -162,6 +167,15 @@ class Socket(asyncio.Protocol):
             self._shut(wire.close_frame(code, code.name.lower()))
             self._cut_in_time()
 
+    def finish(self) -> None:
+        """Nothing more is read. Its listener is told of what had come, then that this was all."""
+        if self.closing or self._finishing:
+            return
+        self._finishing = True
+        self._regulate()
+        if self._rest is None:
+            self._listener.on_heard()
+
     def pause(self, paused: bool) -> None:
         """Stops or resumes reading from the peer."""
         self._paused = paused
@@ -169,7 +183,7 @@ class Socket(asyncio.Protocol):
 
     def _regulate(self) -> None:
         """Nothing is read while its listener cannot take it, or what was read before is not handled yet."""
-        stopped = self._paused or self._rest is not None
+        stopped = self._paused or self._finishing or self._rest is not None
         if stopped is not self._stopped and not self._transport.is_closing():
             self._stopped = stopped
             if stopped:
@@ -232,6 +246,8 @@ class Socket(asyncio.Protocol):
         try:
             self._handle(messages, asked)
             self._regulate()
+            if self._finishing and self._rest is None:
+                self._listener.on_heard()
         except BaseException:
             self._transport.abort()  # as the transport itself does after a fault in `data_received`
             raise
@@ -282,6 +298,7 @@ class Socket(asyncio.Protocol):
 
     def _shut(self, frame: bytes) -> None:
         self._stop()
+        self._finishing = False
         self.pause(False)
         if not self._transport.is_closing():
             self._put(frame)

@@ -55,6 +55,8 @@ class Nobody:
     def on_control(self) -> bool:
         return False
 
+    def on_heard(self) -> None: ...
+
     def on_closing(self) -> None: ...
 
 
