@@ -79,12 +79,20 @@ export class MessagesView {
     );
     this.node = h('div', { class: 'messages-frame' }, this.scroller, this.pill);
     this.shown = null;
-    new ResizeObserver(() => this.stuck && this.toEnd()).observe(this.scroller);
+    new ResizeObserver(() => {
+      this.height = this.scroller.clientHeight;
+      if (this.stuck) this.toEnd();
+    }).observe(this.scroller);
   }
 
   get atEnd() {
     const { scrollHeight, scrollTop, clientHeight } = this.scroller;
     return scrollHeight - scrollTop - clientHeight < END_SLACK_PX;
+  }
+
+  /** The end is to stay on screen. A height that the observer has not seen yet says nothing of that. */
+  get keepsEnd() {
+    return this.scroller.clientHeight === this.height ? this.atEnd : this.stuck;
   }
 
   /** On screen and scrolled to the end: what is here has been read. */
@@ -97,7 +105,7 @@ export class MessagesView {
   }
 
   onScroll() {
-    this.stuck = this.atEnd;
+    this.stuck = this.keepsEnd;
     if (this.stuck) {
       this.pill.hidden = true;
       this.on.seen();
@@ -111,7 +119,7 @@ export class MessagesView {
     const switched = this.shown !== conversation.id;
     if (switched) this.fresh = true;
     this.shown = conversation.id;
-    const stick = this.fresh || this.atEnd;
+    const stick = this.fresh || this.keepsEnd;
     const items = timeline(store, conversation);
     const newest = items.findLast((each) => each.kind === 'message');
     const fromEnd = scroller.scrollHeight - scroller.scrollTop;

@@ -111,6 +111,24 @@ async def test_a_request_becomes_a_conversation_and_a_block_ends_it(open_page: O
     await expect(bubbles(priya).filter(has_text="Are you there?")).to_have_count(1)
 
 
+async def test_the_end_of_a_thread_stays_on_screen_when_what_is_around_changes(open_page: OpenPage) -> None:
+    page = await open_page("maya.lindqvist", "elena.petrova")
+    maya, elena = pane(page, "left"), pane(page, "right")
+    last = elena.locator(".message .foot").last
+    await expect(elena.locator(".presence")).to_have_text("Online")
+    await maya.get_by_label("Person on").select_option("priya.raman")
+    await expect(elena.locator(".presence")).to_contain_text("Last seen at")  # on a line of its own
+    await expect(last).to_be_in_viewport(ratio=1)
+    # At once that line goes, and a notice takes the composer's place, which is higher.
+    await elena.get_by_role("button", name="More actions").click()
+    await elena.get_by_role("menuitem", name="Block Maya").click()
+    await expect(elena.get_by_text("You blocked Maya.")).to_be_visible()
+    await expect(last).to_be_in_viewport(ratio=1)
+    await elena.get_by_role("button", name="Unblock").click()
+    await expect(elena.get_by_label("Message Maya")).to_be_visible()
+    await expect(last).to_be_in_viewport(ratio=1)
+
+
 async def test_a_declined_request_goes_on_waiting_for_its_sender(open_page: OpenPage) -> None:
     page = await open_page("kwame.boateng", "luca.ferrari")
     kwame, luca = pane(page, "left"), pane(page, "right")
