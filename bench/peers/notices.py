@@ -64,13 +64,13 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
     """Both sides at each number of sockets, and the ratio of their costs: the median of the rounds'."""
     found = []
     for sockets in sorted({row["sockets"] for row in rows}):
-        name = f"a notice beside {_PEER}'s, {sockets} sockets"
+        name = f"a notice to everybody, {sockets} sockets"
         ours, theirs = _of(rows, HERE, sockets), _of(rows, _PEER, sockets)
         edge = rounds.median_ratio(ours, theirs, _writer_us)
         every = rounds.median_ratio(ours, theirs, lambda row: row["total_us"])
         found += [
-            Figure(f"{name}: CPU of the edge a frame, as a multiple", edge, "times", at_most=1.0),
-            Figure(f"{name}: CPU of all processes a frame, as a multiple", every, "times"),
+            Figure(f"{name}: CPU of the edge a frame beside {_PEER}'s", edge, "times", at_most=1.0),
+            Figure(f"{name}: CPU of all processes a frame beside {_PEER}'s", every, "times"),
         ]
         found.append(rounds.elsewhere(name, [*ours, *theirs]))
         # A peer's cost is no regression of ours: not in the unit of those.

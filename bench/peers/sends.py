@@ -102,7 +102,7 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
     """Both sides in each form, and the ratio of their rates: the mean of the rounds'."""
     found = []
     for waits, form in _FORMS.items():
-        name = f"sends beside {_PEER}'s, {form}"
+        name = f"sends, {PAIRS} pairs, {form}"
         ours, theirs = _of(rows, HERE, waits), _of(rows, _PEER, waits)
         found.append(_rate(name, ours, theirs, at_least=1.0))
         found.append(rounds.elsewhere(name, [*ours, *theirs]))
@@ -126,7 +126,7 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
                     f"{head}, CPU a message, the load", rounds.mean(its, lambda row: row["load_us"]), unit
                 ),
             ]
-    mixed = f"sends beside {_PEER}'s, fsync off in ours only"
+    mixed = f"sends, {PAIRS} pairs, fsync off in ours only"
     return [*found, _rate(mixed, _of(rows, HERE, waits=False), _of(rows, _PEER, waits=True))]
 
 
@@ -136,7 +136,7 @@ def _of(rows: Sequence[Row], who: str, waits: bool) -> list[Row]:
 
 def _rate(name: str, ours: Sequence[Row], theirs: Sequence[Row], at_least: float | None = None) -> Figure:
     ratio = rounds.mean_ratio(ours, theirs, lambda row: row["per_s"])
-    return Figure(f"{name}: rate, as a multiple", ratio, "times", at_least=at_least)
+    return Figure(f"{name}: rate beside {_PEER}'s", ratio, "times", at_least=at_least)
 
 
 SCENARIO = Scenario(_PEER, "sends in turns with ejabberd", measure, figures, needs=ejabberd.NEEDS)

@@ -42,13 +42,13 @@ def test_rates_are_compared_within_a_round_and_a_form() -> None:
         sent(2, "ejabberd", 500.0, waits=True),
     ]
     figures = sends.figures(rows)
-    waiting = named(figures, "sends beside ejabberd's, fsync on: rate, as a multiple")
+    waiting = named(figures, "sends, 32 pairs, fsync on: rate beside ejabberd's")
     assert (waiting.value, waiting.holds) == (1.4, True)
-    not_waiting = named(figures, "sends beside ejabberd's, fsync off: rate, as a multiple")
+    not_waiting = named(figures, "sends, 32 pairs, fsync off: rate beside ejabberd's")
     assert (not_waiting.value, not_waiting.holds) == (0.85, False)
-    uneven = named(figures, "sends beside ejabberd's, fsync off in ours only: rate, as a multiple")
+    uneven = named(figures, "sends, 32 pairs, fsync off in ours only: rate beside ejabberd's")
     assert (uneven.value, uneven.holds) == (1.7, None)
-    assert named(figures, "sends beside ejabberd's, fsync on: ejabberd, persisted and delivered").value == 750
+    assert named(figures, "sends, 32 pairs, fsync on: ejabberd, persisted and delivered").value == 750
 
 
 def test_costs_are_compared_by_the_median_round() -> None:
@@ -59,17 +59,17 @@ def test_costs_are_compared_by_the_median_round() -> None:
         told(1, "here", 5000, 8.1),
     ]
     figures = notices.figures(rows)
-    few = named(figures, "a notice beside nchan's, 1000 sockets: CPU of the edge a frame, as a multiple")
+    few = named(figures, "a notice to everybody, 1000 sockets: CPU of the edge a frame beside nchan's")
     assert (few.value, few.holds) == (0.9, True)
-    many = named(figures, "a notice beside nchan's, 5000 sockets: CPU of the edge a frame, as a multiple")
+    many = named(figures, "a notice to everybody, 5000 sockets: CPU of the edge a frame beside nchan's")
     assert many.holds is False
 
 
 def test_a_peers_cost_is_no_cost_of_ours() -> None:
     rows = [told(1, "nchan", 1000, 8.0), told(1, "here", 1000, 7.0)]
     units = {figure.name: figure.unit for figure in notices.figures(rows)}
-    assert units["a notice beside nchan's, 1000 sockets: here, CPU a frame"] == "us"
-    assert units["a notice beside nchan's, 1000 sockets: nchan, CPU a frame"] != "us"
+    assert units["a notice to everybody, 1000 sockets: here, CPU a frame"] == "us"
+    assert units["a notice to everybody, 1000 sockets: nchan, CPU a frame"] != "us"
 
 
 def test_how_many_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
