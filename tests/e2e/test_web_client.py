@@ -1,4 +1,4 @@
-"""`@splits/chat-client` against the running product: its own tests, in node, which also kill the edge."""
+"""`@splits/chat-client` against the running product: its own tests, in node, which also end the edge."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ async def control_url(system: System) -> AsyncIterator[str]:
         system.kill("edge_gateway")
         return web.Response()
 
+    async def stop(_request: web.Request) -> web.Response:
+        await system.terminate("edge_gateway")
+        return web.Response()
+
     async def start(_request: web.Request) -> web.Response:
         await system.restart("edge_gateway")
         return web.Response()
@@ -48,6 +52,7 @@ async def control_url(system: System) -> AsyncIterator[str]:
     for name, handler in (("revoke", revoke), ("ban", ban), ("unban", unban)):
         app.router.add_post(f"/{name}", handler)
     app.router.add_post("/kill", kill)
+    app.router.add_post("/stop", stop)
     app.router.add_post("/start", start)
     runner = web.AppRunner(app)
     await runner.setup()

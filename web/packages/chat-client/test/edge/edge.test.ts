@@ -174,6 +174,48 @@ test('after the edge was killed everything arrives once and in order, and the st
   await equalsFresh(carl, his.id);
 });
 
+test('an edge that stops takes nothing with it that was in flight, and nothing is stored twice', async () => {
+  const [rita, carl, hers, his] = await talking();
+  hers.open();
+  his.open();
+  await until(() => hers.live.getSnapshot().isOpen && his.live.getSnapshot().isOpen);
+  let stopped = false;
+  const stopping = control('stop').then(() => {
+    stopped = true;
+  });
+  const expected = ['hello'];
+  // In both directions until it is gone, so that something is always under way; and what is read is told.
+  for (const talk of [hers, his]) talk.markRead();
+  while (!stopped) {
+    for (const talk of [hers, his]) {
+      const text = `${expected.length}`;
+      expected.push(text);
+      talk.send(text);
+      talk.keystroke();
+      talk.markRead();
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  await stopping;
+  expect(expected.length).toBeGreaterThan(10); // a second and more of it
+  await control('start');
+  for (const talk of [hers, his]) {
+    await until(() => texts(talk).length === expected.length);
+    await until(() =>
+      talk.getSnapshot().messages.every((each) => ['sent', 'read', 'received'].includes(each.status)),
+    );
+    expect([...texts(talk)].sort()).toEqual([...expected].sort());
+    await until(() => talk.live.getSnapshot().isOpen); // asked for again
+  }
+  for (const from of [0, 1]) {
+    // Each person's own are in the order in which they were sent.
+    const own = expected.slice(1).filter((_, at) => at % 2 === from);
+    expect(texts(his).filter((text) => own.includes(text))).toEqual(own);
+  }
+  await equalsFresh(rita, hers.id);
+  await equalsFresh(carl, his.id);
+});
+
 test('after a random walk with drops on both sides, stores are what a fresh device shows', async () => {
   const seed = Number(process.env.FC_SEED ?? 1);
   onTestFailed(() => console.error(`FC_SEED=${seed} walks this way`));

@@ -18,7 +18,7 @@ export const EDGE = given('EDGE_URL');
 /** Another edge of the same service; the same one where there is none. */
 export const OTHER_EDGE = process.env.OTHER_EDGE_URL ?? EDGE;
 const ISSUER = given('ISSUER_URL');
-/** What is done to the service: POST /kill, /start (the edge), /revoke, /ban, /unban (`?userId=`). */
+/** What is done to the service: POST /kill, /stop, /start (the edge), /revoke, /ban, /unban (`?userId=`). */
 const CONTROL = given('CONTROL_URL');
 
 export const open: LiveClient[] = [];
@@ -116,7 +116,7 @@ async function fetchToken(userId: string, role: string, expiresIn: number): Prom
 }
 
 export async function control(
-  what: 'kill' | 'start' | 'revoke' | 'ban' | 'unban',
+  what: 'kill' | 'stop' | 'start' | 'revoke' | 'ban' | 'unban',
   userId = '',
 ): Promise<void> {
   const path = `${what}?userId=${encodeURIComponent(userId)}`;
