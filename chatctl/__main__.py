@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 refused or unhealthy, 2 wrong usage, 3 nothing runs or not
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Annotated, NoReturn, TypeVar
 
@@ -137,11 +138,12 @@ def tail(
 
     async def follow() -> None:
         seen = 0
-        async for frame in frames(running, person):
-            typer.echo(orjson.dumps(frame).decode() if as_json else readable(frame))
-            seen += 1
-            if seen == count:
-                return
+        async with aclosing(frames(running, person)) as told:
+            async for frame in told:
+                typer.echo(orjson.dumps(frame).decode() if as_json else readable(frame))
+                seen += 1
+                if seen == count:
+                    return
 
     _run(follow())
 
@@ -212,11 +214,12 @@ def doctor() -> None:
 
     async def examine() -> None:
         nonlocal healthy
-        async for finding in checks.examine(running):
-            healthy &= finding.healthy
-            mark, style = ("ok  ", "green") if finding.healthy else ("FAIL", "bold red")
-            out.print(mark, style=style, end=" ")
-            out.print(printable(f"{finding.name:<28} {finding.detail}".rstrip()))
+        async with aclosing(checks.examine(running)) as findings:  # also when nobody reads on
+            async for finding in findings:
+                healthy &= finding.healthy
+                mark, style = ("ok  ", "green") if finding.healthy else ("FAIL", "bold red")
+                out.print(mark, style=style, end=" ")
+                out.print(printable(f"{finding.name:<28} {finding.detail}".rstrip()))
 
     _run(examine())
     if not healthy:

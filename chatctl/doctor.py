@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -59,7 +59,7 @@ UNREACHABLE = (
 Check = tuple[str, Callable[[], Awaitable[str]]]
 
 
-async def examine(running: Running) -> AsyncIterator[Finding]:
+async def examine(running: Running) -> AsyncGenerator[Finding]:
     """Run every check, one after the other, and yield what each found."""
     yield Finding("run.json", True, str(run_file()))
     async with aiohttp.ClientSession() as session:

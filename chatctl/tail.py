@@ -19,9 +19,9 @@ FINAL_CODES = range(4500, 5000)
 class ClosedError(Exception):
     """The edge closed the socket and does not want it back."""
 
-    def __init__(self, code: int) -> None:
-        super().__init__(f"The edge closed the connection for good ({code}).")
-        self.code = code
+    def __init__(self, code: int, reason: str) -> None:
+        why = f"{reason.lower().replace('_', ' ')} ({code})"
+        super().__init__(f"The edge closed the connection for good: {printable(why)}.")
 
 
 async def frames(running: Running, person: JsonObject) -> AsyncGenerator[JsonObject, None]:
@@ -54,11 +54,14 @@ async def _one_connection(
     async with session.ws_connect(
         f"{running.edge_url}/ws/chat", headers=headers, protocols=("chat.v1",), max_msg_size=0
     ) as socket:
-        async for message in socket:
+        while True:
+            message = await socket.receive()
             if message.type is aiohttp.WSMsgType.TEXT:
                 yield orjson.loads(message.data)
-        if socket.close_code in FINAL_CODES:
-            raise ClosedError(socket.close_code or 0)
+            elif message.type is aiohttp.WSMsgType.CLOSE and message.data in FINAL_CODES:
+                raise ClosedError(message.data, message.extra or "")
+            elif socket.closed:
+                return
 
 
 def readable(frame: JsonObject) -> str:

@@ -164,7 +164,7 @@ async def test_revoke_and_ban_end_what_is_open_and_unban_lets_in_again(chatctl: 
     following = await follow()
     revoked = await chatctl("revoke", ada)
     assert (revoked.code, revoked.out, revoked.err) == (OK, f"revoked: {ada}\n", "")
-    assert "4501" in await end(following)
+    assert "session revoked (4501)" in await end(following)
 
     banned = await chatctl("ban", ada, "--until", "2999-01-01T00:00:00Z")
     assert (banned.code, banned.out) == (OK, f"banned: {ada}, until 2999-01-01T00:00:00+00:00\n")
@@ -175,7 +175,7 @@ async def test_revoke_and_ban_end_what_is_open_and_unban_lets_in_again(chatctl: 
     assert (unbanned.code, unbanned.out) == (OK, f"not banned: {ada}\n")
     following = await follow()
     assert (await chatctl("ban", ada)).out == f"banned: {ada}, until it is lifted\n"
-    assert "4502" in await end(following)
+    assert "banned (4502)" in await end(following)
     assert (await chatctl("unban", ada)).code == OK
 
 
@@ -190,6 +190,16 @@ async def test_gates_repush_pushes_the_rights_of_every_conversation(chatctl: Cha
     count, _, rest = result.out.partition(" ")
     assert int(count) >= 1
     assert rest == "gates pushed\n"
+
+
+async def test_doctor_ends_quietly_when_nobody_reads_on(state: Path) -> None:
+    process = await spawn("doctor", state_dir=state)
+    assert process.stdout is not None
+    await asyncio.wait_for(process.stdout.readline(), LIMIT_S)
+    process.stdout._transport.close()  # type: ignore[attr-defined]  # as `head -1` does; no public way
+    assert process.stderr is not None
+    assert await asyncio.wait_for(process.stderr.read(), LIMIT_S) == b""
+    await asyncio.wait_for(process.wait(), LIMIT_S)
 
 
 async def test_doctor_finds_a_running_system_healthy_and_names_no_secret(
