@@ -56,6 +56,13 @@ async def _run(signals: Signals, command: Sequence[str], environment: Mapping[st
     return 128 - code if code < 0 else code
 
 
+def _check_name(text: str) -> str:
+    names = [check.name for check in CHECKS]
+    if text not in names:
+        raise argparse.ArgumentTypeError(f"no such check: {text}; there are {', '.join(names)}")
+    return text
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.local", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -64,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     backing.add_argument("command", nargs="+", metavar="-- COMMAND")
     check = verbs.add_parser("check", help="run the checks of `make test`, or those named")
-    check.add_argument("names", nargs="*", choices=[[], *(check.name for check in CHECKS)], metavar="CHECK")
+    check.add_argument("names", nargs="*", type=_check_name, metavar="CHECK")
     verbs.add_parser("run", help="run the whole product with its demo until Ctrl-C, on PORT (8080)")
     verbs.add_parser("clean", help="remove the state folder and the data of its servers")
     options = parser.parse_args(arguments)

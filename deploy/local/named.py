@@ -32,7 +32,9 @@ async def _check_redis(url: str) -> None:
         async with Redis.from_url(url, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS) as client:
             version = str((await client.info("server"))["redis_version"])
     except (RedisError, OSError, ValueError) as error:
-        raise LocalError(f"The Redis of REDIS_URL ({_host(url)}) does not let us in: {error}.") from None
+        raise LocalError(
+            f"The Redis of REDIS_URL ({_host(url)}) does not let us in: {_sentence(error)}"
+        ) from None
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
         raise LocalError(f"The Redis of REDIS_URL ({_host(url)}) is version {version}: 6.2 is needed.")
 
@@ -41,9 +43,15 @@ async def _check_rabbitmq(url: str) -> None:
     try:
         connection = await aio_pika.connect(url, timeout=_SECONDS)
     except (AMQPError, OSError, ValueError) as error:
-        raise LocalError(f"The RabbitMQ of AMQP_URL ({_host(url)}) does not let us in: {error}.") from None
+        raise LocalError(
+            f"The RabbitMQ of AMQP_URL ({_host(url)}) does not let us in: {_sentence(error)}"
+        ) from None
     await connection.close()
 
 
 def _host(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]  # without the password
+
+
+def _sentence(error: Exception) -> str:
+    return f"{str(error).rstrip('.')}."
