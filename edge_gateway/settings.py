@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from edge_gateway.tokens.issuers import Issuer, check_together
-from servicekit.settings import Settings, TelemetrySettings
+from servicekit.settings import Names, Settings, TelemetrySettings
 
 _RATE = r"^(off|[1-9][0-9]{0,8}/[1-9][0-9]{0,5})$"
 _ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")
@@ -69,7 +69,7 @@ class _Backends(Settings):
 class _Callers(Settings):
     jwt_issuers: Annotated[tuple[Issuer, ...], NoDecode] = ()
     """JSON list; its objects are described by `tokens.issuers.Issuer`."""
-    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    allowed_origins: Names = ()
     """Origins whose pages may use REST and WebSocket: names parted by commas, or a JSON list."""
 
     @field_validator("jwt_issuers", mode="before")
@@ -82,15 +82,6 @@ class _Callers(Settings):
     def _apart(cls, value: tuple[Issuer, ...]) -> tuple[Issuer, ...]:
         check_together(value)
         return value
-
-    @field_validator("allowed_origins", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        if value.lstrip().startswith("["):
-            return tuple(orjson.loads(value))
-        return tuple(part.strip() for part in value.split(",") if part.strip())
 
     @field_validator("allowed_origins")
     @classmethod

@@ -42,7 +42,7 @@ def generate(output: Path) -> None:
     subprocess.run([*command, *map(str, own + vendored)], check=True)  # noqa: S603 - our own arguments
     services = [path for path in own if path.name == "service.proto"]
     grpc_outputs = [f"--grpc_python_out={output}", f"--mypy_grpc_out=quiet:{output}"]
-    subprocess.run([*command, *grpc_outputs, *map(str, services)], check=True)  # noqa: S603
+    subprocess.run([*command, *grpc_outputs, *map(str, services)], check=True)  # noqa: S603 - the same
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ sets its port; the edge composes the parts it needs.
 
 import sys
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+import orjson
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class Settings(BaseSettings):
@@ -29,6 +30,21 @@ class Settings(BaseSettings):
                 name = ".".join([first.upper(), *inner])
                 print(f"{name}: {each['msg']}" if name else each["msg"], file=sys.stderr)
             sys.exit(1)
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The names in a variable: parted by commas, or a JSON list. ValueError when it is neither."""
+    if text.lstrip().startswith("["):
+        return tuple(orjson.loads(text))
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _listed_text(value: object) -> object:
+    return listed(value) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed_text)]
+"""A setting as `listed` reads it."""
 
 
 class TelemetrySettings(Settings):

@@ -135,11 +135,11 @@ def _tracer_provider(service_name: str, settings: TelemetrySettings) -> trace.Tr
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415 - slow to import
             OTLPSpanExporter,
         )
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - so is this
 
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
     if file is not None:
-        from servicekit.tracefile import file_processor  # noqa: PLC0415
+        from servicekit.tracefile import file_processor  # noqa: PLC0415 - in development only
 
         provider.add_span_processor(file_processor(file))
     return provider

@@ -79,8 +79,7 @@ class Beginning(NamedSpan):
     """The first span of a trace: not recorded, and begun here."""
 
     def __init__(self) -> None:
-        # Not the operating system's randomness: ids name, they protect nothing.
-        ids = random.randbytes(24).hex()  # noqa: S311
+        ids = random.randbytes(24).hex()  # noqa: S311 - ids name, they protect nothing
         super().__init__(f"00-{ids[:32]}-{ids[32:]}-00", is_remote=False)
 
 

@@ -50,8 +50,9 @@ def choose(found: Iterable[tuple[float, str]]) -> str:
 
 def _measured(candidates: Iterable[str]) -> Iterable[tuple[float, str]]:
     for candidate in dict.fromkeys(candidates):
-        # Found on the caller's own PATH.
-        told = subprocess.run([candidate, __file__], capture_output=True, text=True, check=False)  # noqa: S603
+        told = subprocess.run(  # noqa: S603 - found on the caller's own PATH
+            [candidate, __file__], capture_output=True, text=True, check=False
+        )
         ms, _, path = told.stdout.strip().partition(" ")
         if told.returncode == 0 and path:
             yield float(ms), path

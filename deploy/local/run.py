@@ -19,6 +19,7 @@ from deploy.local.ports import is_free, reserve
 from deploy.local.program import Program, describe
 from deploy.local.signals import Signals
 from deploy.local.system import SERVICES, Parts, System
+from servicekit.settings import listed
 
 _LONGEST_BACKOFF = 15.0
 _STEADY_SECONDS = 60.0
@@ -79,7 +80,11 @@ async def _parts(folder: Folder, urls: dict[str, str]) -> Parts:
     if not os.environ.get("DATABASE_URL"):
         admin_url = await ensure_database(admin_url, "chat")
     databases = await ensure_services(admin_url, folder, SERVICES)
-    return Parts(databases, redis_url=urls["REDIS_URL"], amqp_url=urls["AMQP_URL"])
+    try:
+        origins = listed(os.environ.get("ALLOWED_ORIGINS", ""))
+    except ValueError:
+        raise LocalError("ALLOWED_ORIGINS is no list: names parted by commas, or JSON.") from None
+    return Parts(databases, redis_url=urls["REDIS_URL"], amqp_url=urls["AMQP_URL"], origins=origins)
 
 
 async def _seed(folder: Folder, say: Say) -> None:

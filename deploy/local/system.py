@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -54,6 +54,8 @@ class Parts:
     amqp_url: str
     overrides: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """More settings, by program name."""
+    origins: Sequence[str] = ()
+    """Of pages elsewhere that may use the edge and the issuer, beside the demo's own."""
 
 
 class System:
@@ -238,7 +240,7 @@ class System:
             "ISSUER_URL": self.issuer_url,
             "ISSUER_AUDIENCE": AUDIENCE,
             "ISSUER_KEYS_DIR": str(self._folder.path / "issuer"),
-            "ISSUER_ALLOWED_ORIGINS": ",".join(_origins(self._first_edge_port)),
+            "ISSUER_ALLOWED_ORIGINS": self._origins(self._first_edge_port),
         }
         return Program(
             "issuer",
@@ -267,7 +269,7 @@ class System:
             "REDIS_URL": self._parts.redis_url,
             "SERVICE_KEY_FILE": str(self._keys / "edge_gateway.pem"),
             "JWT_ISSUERS": json.dumps([issuer]),
-            "ALLOWED_ORIGINS": ",".join(_origins(port)),
+            "ALLOWED_ORIGINS": self._origins(port),
             "DEMO_ENABLED": "true",
             "DEMO_ISSUER_URL": self.issuer_url,
             **(more or {}),
@@ -282,6 +284,5 @@ class System:
         )
         return Edge(program, f"http://{LOOPBACK}:{port}", ops_url)
 
-
-def _origins(port: int) -> list[str]:
-    return [f"http://{LOOPBACK}:{port}", f"http://localhost:{port}"]
+    def _origins(self, port: int) -> str:
+        return ",".join([f"http://{LOOPBACK}:{port}", f"http://localhost:{port}", *self._parts.origins])

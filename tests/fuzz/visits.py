@@ -95,7 +95,6 @@ class Visitors:
         self._report = report
         self._chance = chance
         self._handled: list[bytes] = []
-        self._refused = 0
 
     async def _handle(self, session: Session, payload: bytes) -> None:
         """As `Commands.handle`, up to what services are asked."""

@@ -1,12 +1,13 @@
 """Settings of the development issuer."""
 
 import ipaddress
-import json
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from servicekit.settings import Names
 
 
 class IssuerSettings(BaseSettings):
@@ -18,18 +19,9 @@ class IssuerSettings(BaseSettings):
     port: int = Field(default=8090, ge=1, le=65535)
     url: str = ""
     keys_dir: Path = Path(".state/issuer")
-    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    allowed_origins: Names = ()
     """Origins whose pages may ask for tokens: names parted by commas, or a JSON list."""
     audience: str = "splits-chat"
-
-    @field_validator("allowed_origins", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        if value.lstrip().startswith("["):
-            return tuple(json.loads(value))
-        return tuple(part.strip() for part in value.split(",") if part.strip())
 
     @model_validator(mode="after")
     def _loopback_only(self) -> Self:

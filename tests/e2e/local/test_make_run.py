@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -68,11 +69,11 @@ class MakeRun:
 
 
 @asynccontextmanager
-async def make_run(state: Path, port: int) -> AsyncIterator[MakeRun]:
+async def make_run(state: Path, port: int, **more: str) -> AsyncIterator[MakeRun]:
     process = await asyncio.create_subprocess_exec(
         *("make", "run"),
         cwd=CHECKOUT,
-        env={**UNNAMED, **OF_OTHERS, "STATE_DIR": str(state), "PORT": str(port)},
+        env={**UNNAMED, **OF_OTHERS, "STATE_DIR": str(state), "PORT": str(port), **more},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -90,6 +91,13 @@ async def page(url: str) -> str:
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
         assert answer.status == 200
         return await answer.text()
+
+
+async def allowed_origin(url: str, origin: str) -> str | None:
+    """Whom the answer to a preflight lets in."""
+    headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    async with aiohttp.ClientSession() as session, session.options(url, headers=headers) as answer:
+        return answer.headers.get("Access-Control-Allow-Origin")
 
 
 async def test_it_brings_the_demo_up_keeps_it_up_and_leaves_nothing_on_ctrl_c(state: Path) -> None:
@@ -114,8 +122,15 @@ async def test_it_brings_the_demo_up_keeps_it_up_and_leaves_nothing_on_ctrl_c(st
     assert processes_with(str(state)) == []
     assert not (state / "run.json").exists()
 
-    async with make_run(state, port) as second:
+    page_elsewhere = "http://localhost:5173"
+    async with make_run(state, port, ALLOWED_ORIGINS=page_elsewhere) as second:
         assert await second.ready() == address
+        issuer = str(second.described()["issuerUrl"])
+        for url, origin in itertools.product(
+            (f"{address.removesuffix('/demo/')}/v1/me", f"{issuer}/token"),
+            (page_elsewhere, address.removesuffix("/demo/")),
+        ):
+            assert await allowed_origin(url, origin) == origin
         second.process.send_signal(signal.SIGINT)  # to make alone, as another program would do
         said = (await second.end()).decode()
     assert "known" in said, "the second start finds the data of the first"

@@ -39,7 +39,7 @@ SELECT 2;
 def test_an_unknown_query_names_the_file(tmp_path: Path) -> None:
     q = load(tmp_path, "-- name: first\nSELECT 1;\n")
     with pytest.raises(AttributeError, match=r"queries\.sql holds no query named 'secnod'"):
-        q.secnod  # noqa: B018
+        q.secnod  # noqa: B018 - to look is to ask
 
 
 @pytest.mark.parametrize(
