@@ -28,6 +28,7 @@ def endpoints(issuer_url: str, folder: Path = FOLDER) -> list[tuple[str, str, En
     }
     config = orjson.dumps({"issuerUrl": issuer_url})
     routes = [
+        ("GET", "/", _to_folder),
         ("GET", "/demo", _to_folder),
         ("GET", "/demo/config.json", document(config, "application/json")),
     ]
@@ -42,7 +43,8 @@ def endpoints(issuer_url: str, folder: Path = FOLDER) -> list[tuple[str, str, En
 
 
 async def _to_folder(_exchange: Exchange, _path: Mapping[str, str]) -> Reply:
-    return Reply(308, headers={"Location": "/demo/"})
+    # Not 308, which browsers keep: another program may have this port tomorrow.
+    return Reply(307, headers={"Location": "/demo/"})
 
 
 def _content_type(path: Path) -> str:

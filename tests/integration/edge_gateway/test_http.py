@@ -175,12 +175,14 @@ async def test_the_documents_are_public_and_cached(http: ClientSession, edge: Ed
 async def test_the_demo_is_served_only_where_it_is_enabled(
     keys: Keys, redis_url: str, issuer: Issuer, http: ClientSession, edge: Edge
 ) -> None:
-    assert (await ask(http, edge, "GET", "/demo/", token="")).status == 404
+    for path in ("/", "/demo/"):
+        assert (await ask(http, edge, "GET", path, token="")).status == 404
     async with run_edge(
         keys, redis_url, issuer, demo_enabled=True, demo_issuer_url="http://127.0.0.1:9"
     ) as demo:
-        page = await ask(http, demo, "GET", "/demo", token="")
-        assert page.status == 200
+        for path in ("/", "/demo"):
+            page = await ask(http, demo, "GET", path, token="")
+            assert page.status == 200
         assert "script-src" not in page.headers["Content-Security-Policy"]
         assert "default-src 'self'" in page.headers["Content-Security-Policy"]
         config = await ask(http, demo, "GET", "/demo/config.json", token="")
