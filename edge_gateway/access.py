@@ -22,6 +22,7 @@ from edge_gateway.tokens.access import Access, Table
 from servicekit.errors import ChatError
 
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.1, 1.0
+"""Not settings: an edge that does not know who is out lets nobody in, so it asks as often as does no harm."""
 _log = structlog.get_logger(__name__)
 
 Read = Callable[[int], Awaitable[presence_rpc.ListAccessChangesResponse]]

@@ -17,6 +17,7 @@ from edge_gateway.cursors import CursorSigner
 from edge_gateway.http.front import Front
 from edge_gateway.http.server import HttpServer
 from edge_gateway.measures import (
+    call_times,
     cursor_key,
     http_bounds,
     limits,
@@ -93,27 +94,38 @@ class EdgeApp:
 
         self._keys = self._issuers_keys()
         self._access = Access()
-        verifier = TokenVerifier(settings.jwt_issuers, self._keys, clock=clock)
+        verifier = TokenVerifier(
+            settings.jwt_issuers, self._keys, clock=clock, remembered=settings.tokens_remembered
+        )
         guard = Guard(verifier, self._access, clock)
         hydration = Hydration(look, self.metrics, clock, patience_s=settings.event_patience_ms / 1000)
         self._hub = hub = Hub(
-            hydration, guard, self.metrics, clock, max_ephemeral=settings.ws_max_ephemeral_bytes
+            hydration,
+            guard,
+            self.metrics,
+            clock,
+            max_ephemeral=settings.ws_max_ephemeral_bytes,
+            max_announced=settings.ws_announce_buffer_bytes,
+            max_held=settings.ws_max_held,
         )
         self._channels = self._subscriptions(hub)
-        self._commands = RedisCommands(settings.redis_url)
+        self._commands = RedisCommands(settings.redis_url, timeout_s=settings.redis_timeout_ms / 1000)
         self._backends = backends = Backends(
             ServiceClient(settings.conversation_svc_target, conversation_stub, signer),
             ServiceClient(settings.message_svc_target, message_stub, signer),
             ServiceClient(settings.presence_svc_target, presence_stub, signer),
             signer,
             Bounds(settings.send_batch_max, settings.send_calls_max, settings.send_queue_max),
+            call_times(settings),
             on_send_call=self.metrics.sends_per_call.observe,
         )
         self._changes = self._access_changes()
         self.metrics.sends_waiting.set_function(lambda: backends.sends_waiting)
-        known = profiles.Profiles(backends)
-        rates = Rates(self._commands, policies(settings))
-        leases = Leases(self._commands, limit=settings.ws_max_per_user)
+        known = profiles.Profiles(
+            backends, remembered=settings.profiles_remembered, again_s=settings.profiles_again_s
+        )
+        rates = Rates(self._commands, policies(settings), pause_s=settings.rate_pause_ms / 1000)
+        leases = Leases(self._commands, limit=settings.ws_max_per_user, max_age_s=settings.ws_max_age_s)
         timeout_s = settings.request_timeout_ms / 1000
         self._marks = ReadMarks(writing(backends, timeout_s), self.metrics, mark_bounds(settings))
         self._reports = Reports(
@@ -134,6 +146,7 @@ class EdgeApp:
                 origins=frozenset(settings.allowed_origins),
                 max_sockets=settings.max_sockets,
                 max_connecting=settings.ws_max_connecting,
+                max_held=settings.ws_max_held,
                 max_age_s=settings.ws_max_age_s,
                 max_age_jitter=settings.ws_max_age_jitter,
                 timeout_s=timeout_s,
@@ -141,7 +154,7 @@ class EdgeApp:
                 paces=Paces(policy(settings.rate_frames), policy(settings.rate_frames_user)),
             ),
             hub=hub,
-            streams=Streams(self._commands),
+            streams=Streams(self._commands, max_replayed=settings.ws_max_replayed),
             hydration=hydration,
             guard=guard,
             welcomes=Welcomes(backends),
@@ -190,8 +203,17 @@ class EdgeApp:
 
     def _issuers_keys(self) -> dict[str, RemoteKeys]:
         self._http_client = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
-        issuers = self._settings.jwt_issuers
-        found = {each.issuer: RemoteKeys(each.keys_url, self._http_client) for each in issuers}
+        settings = self._settings
+        found = {
+            each.issuer: RemoteKeys(
+                each.keys_url,
+                self._http_client,
+                timeout_s=settings.jwks_timeout_ms / 1000,
+                refetch_s=settings.jwks_refetch_s,
+                refresh_s=settings.jwks_refresh_s,
+            )
+            for each in settings.jwt_issuers
+        }
         for keys in found.values():
             keys.warm()
         if not found:
@@ -206,6 +228,8 @@ class EdgeApp:
                 on_gap=hub.start_over,
                 on_state=self._on_redis,
                 always=[EVERYBODY, CONTROL],
+                connect_s=self._settings.redis_connect_timeout_ms / 1000,
+                silence_s=self._settings.redis_silence_ms / 1000,
             )
         except ValueError as error:
             raise StartError(f"REDIS_URL: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from edge_gateway.clients import Times as CallTimes
 from edge_gateway.http.server import Bounds as HttpBounds
 from edge_gateway.rates import Policy, policy
 from edge_gateway.settings import EdgeSettings
@@ -33,6 +34,11 @@ def http_bounds(settings: EdgeSettings) -> HttpBounds:
         max_body=settings.max_body_bytes,
         backlog=settings.http_backlog,
     )
+
+
+def call_times(settings: EdgeSettings) -> CallTimes:
+    """What a call to a service may take."""
+    return CallTimes(call_s=settings.call_timeout_ms / 1000, redact_s=settings.redact_timeout_ms / 1000)
 
 
 def look_times(settings: EdgeSettings) -> looks.Times:

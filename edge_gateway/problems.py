@@ -17,7 +17,7 @@ from servicekit.errors import ChatError, Reason, Violation
 CONTENT_TYPE = "application/problem+json"
 METHOD_NOT_ALLOWED = "method_not_allowed"
 RETRY_AFTER_MS = 1000
-"""Told when a fault gives no better hint."""
+"""Told when a fault gives no better hint. Not a setting: clients spread their own tries (asyncapi.yaml)."""
 
 TEXTS: dict[str, tuple[int, str, str]] = {
     Reason.VALIDATION_FAILED: (400, "Validation failed", "The request is not valid."),

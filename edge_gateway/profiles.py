@@ -17,15 +17,24 @@ from edge_gateway.clients import TOGETHER, Backends
 from servicekit.errors import ChatError, Reason
 from servicekit.identity import ActingUser
 
-_REMEMBERED = 50_000
-_AGAIN_S = 600.0
-"""Told again after this long: the other side may have been restored from an older backup."""
-
 
 class Profiles:
-    """Remembers what was told; a changed profile is told anew."""
+    """Remembers what was told of so many people; a changed profile is told anew.
 
-    def __init__(self, backends: Backends, monotonic: Callable[[], float] = time.monotonic) -> None:
+    So is any after `again_s`: the other side may have been restored from an older backup.
+    """
+
+    def __init__(
+        self,
+        backends: Backends,
+        *,
+        remembered: int,
+        again_s: float,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._remembered = remembered
+        self._again_s = again_s
+        self._profile_of = lru_cache(maxsize=remembered)(_profile_of)
         self._batches: Batches[ActingUser, conversation_rpc.SyncedProfile] = Batches(
             backends.sync_profiles, most=TOGETHER
         )
@@ -36,9 +45,9 @@ class Profiles:
     async def sync(self, user: ActingUser) -> conversation_pb.Profile:
         """The profile as the chat has it. Raises ChatError: UNAVAILABLE when it could not be told, FORBIDDEN
         for a role that has no place in the chat."""
-        key = _profile_of(user)
+        key = self._profile_of(user)
         known = self._known.get(key)
-        if known is not None and self._monotonic() - known[1] < _AGAIN_S:
+        if known is not None and self._monotonic() - known[1] < self._again_s:
             self._known.move_to_end(key)
             return known[0]
         task = self._telling.get(key)
@@ -59,12 +68,11 @@ class Profiles:
         profile = told.profile
         self._known[key] = (profile, self._monotonic())
         self._known.move_to_end(key)
-        while len(self._known) > _REMEMBERED:
+        while len(self._known) > self._remembered:
             self._known.popitem(last=False)
         return profile
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def _profile_of(user: ActingUser) -> ActingUser:
     """The same in each of a person's sessions."""
     return replace(user, session_id=None)

@@ -21,8 +21,6 @@ from servicekit.errors import Reason
 from servicekit.redis_commands import RedisCommands, Script
 
 _TAKE = Script((Path(__file__).parent / "lua" / "take.lua").read_text(encoding="utf-8"))
-_PAUSE_S = 5.0
-"""How long nothing is counted after Redis did not answer."""
 _log = structlog.get_logger(__name__)
 
 
@@ -64,9 +62,15 @@ class Taken:
 
 
 class Rates:
-    """Buckets that all edges share, by person and kind."""
+    """Buckets that all edges share, by person and kind.
 
-    def __init__(self, commands: RedisCommands, policies: Mapping[str, Policy | None]) -> None:
+    `pause_s`: how long nothing is counted after Redis did not answer.
+    """
+
+    def __init__(
+        self, commands: RedisCommands, policies: Mapping[str, Policy | None], *, pause_s: float
+    ) -> None:
+        self._pause_s = pause_s
         self._commands = commands
         self._policies = policies
         self._blind_until = 0.0
@@ -92,7 +96,7 @@ class Rates:
                 _TAKE, [f"{{rate:{user_id}}}:{kind}"], [limit.quota, limit.window_s * 1000]
             )
         except RedisError as error:
-            self._blind_until = now + _PAUSE_S
+            self._blind_until = now + self._pause_s
             _log.warning("rate_not_counted", error=type(error).__name__)
             return None
         taken, left, retry_ms, full_ms = cast("list[int]", answer)

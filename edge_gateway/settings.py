@@ -56,8 +56,18 @@ class _Backends(Settings):
     """Ed25519 private key, PEM: proves the edge to the services."""
     cursor_key: SecretStr | None = None
     """Signs list cursors; the same on every edge. Absent = derived from the service key."""
+    redis_timeout_ms: int = Field(default=1000, ge=10)
+    """How long a command waits for its reply, the time to connect included."""
+    redis_connect_timeout_ms: int = Field(default=5000, ge=10)
+    """For the connection on which events come, and for its first channels."""
+    redis_silence_ms: int = Field(default=15_000, ge=30)
+    """That connection is pinged three times in it; after so long without a byte it is taken for lost."""
     request_timeout_ms: int = Field(default=5000, ge=100)
     """For one request from its body to its answer; services get what is left of it."""
+    call_timeout_ms: int = Field(default=3000, ge=10)
+    """For one call to a service, and never more than the request has left."""
+    redact_timeout_ms: int = Field(default=4500, ge=10)
+    """The same for a redaction: it is answered once no copy of the text is on its way any more."""
     send_batch_max: int = Field(default=32, ge=1, le=64)
     """Messages in one call to message_svc: those that wait while calls are in flight go together."""
     send_calls_max: int = Field(default=2, ge=1)
@@ -71,6 +81,19 @@ class _Callers(Settings):
     """JSON list; its objects are described by `tokens.issuers.Issuer`."""
     allowed_origins: Names = ()
     """Origins whose pages may use REST and WebSocket: names parted by commas, or a JSON list."""
+
+    jwks_timeout_ms: int = Field(default=3000, ge=10)
+    """For an issuer to answer with its keys; those known before stay good."""
+    jwks_refetch_s: float = Field(default=30, gt=0)
+    """Between fetches at least, however many unknown keys tokens name."""
+    jwks_refresh_s: float = Field(default=600, gt=0)
+    """Keys older than this are fetched anew, so that one that its issuer withdrew goes."""
+    tokens_remembered: int = Field(default=20_000, ge=1)
+    """Tokens that need not be verified again, until they expire; about one for each open socket."""
+    profiles_remembered: int = Field(default=50_000, ge=1)
+    """People whose profiles are known to have been told to conversation_svc."""
+    profiles_again_s: float = Field(default=600, gt=0)
+    """After this long they are told again: it may have been restored from an older backup."""
 
     @field_validator("jwt_issuers", mode="before")
     @classmethod
@@ -118,6 +141,12 @@ class _Sockets(Settings):
     """Bytes waiting for one slow reader; with more it is closed (4003)."""
     ws_max_ephemeral_bytes: int = Field(default=16 * 1024, ge=1024)
     """Longest announcement; and with more bytes waiting, a reader is not told it (it may be left out)."""
+    ws_announce_buffer_bytes: int = Field(default=1024 * 1024, ge=1024)
+    """Announcements that wait to be told; with more of them, more are told nobody."""
+    ws_max_held: int = Field(default=1000, ge=1)
+    """Events that wait until a socket is open, or for what they are about; with more it has to start over."""
+    ws_max_replayed: int = Field(default=2000, ge=1)
+    """Events that one socket is told of what it missed; with more it starts over."""
     ws_max_open: int = Field(default=20, ge=1)
     """Conversations that one socket may have open (`conversation.open`)."""
     ws_recheck_ms: int = Field(default=25_000, ge=50)
@@ -156,6 +185,9 @@ class _Sockets(Settings):
 
 class _Rates(Settings):
     """Each of one person: `<quota>/<seconds>`, the quota at once and again within the seconds; or `off`."""
+
+    rate_pause_ms: int = Field(default=5000, ge=0)
+    """After Redis did not answer, nothing of a person's requests is counted for so long."""
 
     rate_send: str = Field(default="300/60", pattern=_RATE)
     """Messages sent, edited, redacted."""

@@ -14,7 +14,7 @@ from splits.chat.message.v1 import message_pb2 as message_pb
 from splits.chat.message.v1 import service_pb2 as message_rpc
 from splits.chat.message.v1 import service_pb2_grpc as message_grpc
 
-from edge_gateway.clients.calls import CALL_S, call, time_left
+from edge_gateway.clients.calls import Service, Times, time_left
 from edge_gateway.clients.presence import PresenceCalls
 from edge_gateway.send_batches import Bounds, Member, SendBatches
 from servicekit.grpc_client import ServiceClient
@@ -30,8 +30,6 @@ message_stub: Callable[..., MessageStub] = message_grpc.MessageServiceStub
 
 TOGETHER = 64
 """Most people in one call, as the contracts have it."""
-_REDACT_S = 4.5
-"""A redaction is answered once no copy of the text is on its way: some seconds after it was written."""
 
 
 class Backends:
@@ -44,12 +42,14 @@ class Backends:
         presence: ServiceClient[PresenceStub],
         signer: Signer,
         sends: Bounds,
+        times: Times,
         *,
         on_send_call: Callable[[int], None] = lambda _sends: None,
     ) -> None:
-        self._conversations = conversations
-        self._messages = messages
-        self.presence = PresenceCalls(presence, signer)
+        self._conversations = Service(conversations, times.call_s)
+        self._messages = Service(messages, times.call_s)
+        self.presence = PresenceCalls(Service(presence, times.call_s), signer)
+        self._times = times
         self._signer = signer
         self._sends = SendBatches(self._send_messages, sends)
         self._on_send_call = on_send_call
@@ -70,7 +70,7 @@ class Backends:
         """One for each of at most TOGETHER."""
         request = conversation_rpc.SyncProfilesRequest(acting_users=self._signer.assertion_together(users))
         stub = self._conversations.stub
-        return (await call(self._conversations, stub.SyncProfiles, request, None)).people
+        return (await self._conversations.call(stub.SyncProfiles, request, None)).people
 
     async def create_conversation(
         self,
@@ -85,7 +85,7 @@ class Backends:
             recipient_id=recipient_id, context=context, message=message, idempotency_key=idempotency_key
         )
         stub = self._conversations.stub
-        return await call(self._conversations, stub.CreateConversation, request, user)
+        return await self._conversations.call(stub.CreateConversation, request, user)
 
     async def get_conversations(
         self, user: ActingUser, ids: Sequence[str]
@@ -94,14 +94,14 @@ class Backends:
             return {}
         request = conversation_rpc.GetConversationsRequest(conversation_ids=ids)
         stub = self._conversations.stub
-        response = await call(self._conversations, stub.GetConversations, request, user)
+        response = await self._conversations.call(stub.GetConversations, request, user)
         return {conversation.id: conversation for conversation in response.conversations}
 
     async def accept_request(
         self, user: ActingUser, conversation_id: str
     ) -> conversation_rpc.AcceptRequestResponse:
         request = conversation_rpc.AcceptRequestRequest(conversation_id=conversation_id)
-        return await call(self._conversations, self._conversations.stub.AcceptRequest, request, user)
+        return await self._conversations.call(self._conversations.stub.AcceptRequest, request, user)
 
     async def decline_request(
         self, user: ActingUser, conversation_id: str, *, reason: str, block: bool
@@ -109,38 +109,38 @@ class Backends:
         request = conversation_rpc.DeclineRequestRequest(
             conversation_id=conversation_id, reason=reason, block=block
         )
-        return await call(self._conversations, self._conversations.stub.DeclineRequest, request, user)
+        return await self._conversations.call(self._conversations.stub.DeclineRequest, request, user)
 
     async def withdraw_request(
         self, user: ActingUser, conversation_id: str
     ) -> conversation_rpc.WithdrawRequestResponse:
         request = conversation_rpc.WithdrawRequestRequest(conversation_id=conversation_id)
-        return await call(self._conversations, self._conversations.stub.WithdrawRequest, request, user)
+        return await self._conversations.call(self._conversations.stub.WithdrawRequest, request, user)
 
     async def put_block(self, user: ActingUser, user_id: str) -> None:
         request = conversation_rpc.PutBlockRequest(user_id=user_id)
-        await call(self._conversations, self._conversations.stub.PutBlock, request, user)
+        await self._conversations.call(self._conversations.stub.PutBlock, request, user)
 
     async def delete_block(self, user: ActingUser, user_id: str) -> None:
         request = conversation_rpc.DeleteBlockRequest(user_id=user_id)
-        await call(self._conversations, self._conversations.stub.DeleteBlock, request, user)
+        await self._conversations.call(self._conversations.stub.DeleteBlock, request, user)
 
     async def list_blocks(
         self, user: ActingUser, limit: int, after: conversation_rpc.BlockPosition | None
     ) -> conversation_rpc.ListBlocksResponse:
         request = conversation_rpc.ListBlocksRequest(limit=limit, after=after)
-        return await call(self._conversations, self._conversations.stub.ListBlocks, request, user)
+        return await self._conversations.call(self._conversations.stub.ListBlocks, request, user)
 
     async def get_settings(self, user: ActingUser) -> conversation_rpc.Settings:
         request = conversation_rpc.GetSettingsRequest()
         stub = self._conversations.stub
-        return (await call(self._conversations, stub.GetSettings, request, user)).settings
+        return (await self._conversations.call(stub.GetSettings, request, user)).settings
 
     async def update_settings(
         self, user: ActingUser, request: conversation_rpc.UpdateSettingsRequest
     ) -> conversation_rpc.Settings:
         stub = self._conversations.stub
-        return (await call(self._conversations, stub.UpdateSettings, request, user)).settings
+        return (await self._conversations.call(stub.UpdateSettings, request, user)).settings
 
     # --- message_svc --------------------------------------------------------------------------------------
 
@@ -151,7 +151,7 @@ class Backends:
         send = message_rpc.Send(
             acting_user=self._signer.assertion(user), conversation_id=conversation_id, message=message
         )
-        return await self._sends.send(send, sender_id=user.user_id, timeout=time_left(CALL_S))
+        return await self._sends.send(send, sender_id=user.user_id, timeout=time_left(self._times.call_s))
 
     async def _send_messages(
         self, members: Sequence[Member], timeout: float
@@ -162,13 +162,13 @@ class Backends:
         together = len(members) > 1
         spans = [each.span for each in members if each.span.is_recording()] if together else ()
         stub = self._messages.stub
-        response = await call(self._messages, stub.SendMessages, request, None, timeout=timeout, serves=spans)
+        response = await self._messages.call(stub.SendMessages, request, None, timeout=timeout, serves=spans)
         return response.outcomes
 
     async def list_messages(
         self, user: ActingUser, request: message_rpc.ListMessagesRequest
     ) -> message_rpc.ListMessagesResponse:
-        return await call(self._messages, self._messages.stub.ListMessages, request, user)
+        return await self._messages.call(self._messages.stub.ListMessages, request, user)
 
     async def get_messages(
         self, user: ActingUser, refs: Sequence[tuple[str, int]]
@@ -179,7 +179,7 @@ class Backends:
         request = message_rpc.GetMessagesRequest(
             refs=[message_rpc.MessageRef(conversation_id=where, seq=seq) for where, seq in refs]
         )
-        return (await call(self._messages, self._messages.stub.GetMessages, request, user)).messages
+        return (await self._messages.call(self._messages.stub.GetMessages, request, user)).messages
 
     async def list_changes(
         self, user: ActingUser, conversation_id: str, after: int, limit: int
@@ -187,7 +187,7 @@ class Backends:
         request = message_rpc.ListChangesRequest(
             conversation_id=conversation_id, after_change_seq=after, limit=limit
         )
-        return await call(self._messages, self._messages.stub.ListChanges, request, user)
+        return await self._messages.call(self._messages.stub.ListChanges, request, user)
 
     async def edit_message(
         self, user: ActingUser, conversation_id: str, message_id: str, text: str
@@ -195,26 +195,26 @@ class Backends:
         request = message_rpc.EditMessageRequest(
             conversation_id=conversation_id, message_id=message_id, text=text
         )
-        return await call(self._messages, self._messages.stub.EditMessage, request, user)
+        return await self._messages.call(self._messages.stub.EditMessage, request, user)
 
     async def redact_message(
         self, user: ActingUser, conversation_id: str, message_id: str
     ) -> message_rpc.RedactMessageResponse:
         request = message_rpc.RedactMessageRequest(conversation_id=conversation_id, message_id=message_id)
         stub = self._messages.stub
-        return await call(self._messages, stub.RedactMessage, request, user, timeout=_REDACT_S)
+        return await self._messages.call(stub.RedactMessage, request, user, timeout=self._times.redact_s)
 
     async def set_flags(
         self, user: ActingUser, conversation_id: str, *, muted: bool | None, archived: bool | None
     ) -> message_pb.MemberView:
         request = message_rpc.SetFlagsRequest(conversation_id=conversation_id, muted=muted, archived=archived)
-        return (await call(self._messages, self._messages.stub.SetFlags, request, user)).view
+        return (await self._messages.call(self._messages.stub.SetFlags, request, user)).view
 
     async def mark_read(
         self, user: ActingUser, conversation_id: str, last_read_seq: int
     ) -> message_rpc.MarkReadResponse:
         request = message_rpc.MarkReadRequest(conversation_id=conversation_id, last_read_seq=last_read_seq)
-        return await call(self._messages, self._messages.stub.MarkRead, request, user)
+        return await self._messages.call(self._messages.stub.MarkRead, request, user)
 
     async def list_inbox(
         self,
@@ -224,7 +224,7 @@ class Backends:
         after: message_rpc.InboxPosition | None,
     ) -> message_rpc.ListInboxResponse:
         request = message_rpc.ListInboxRequest(list=which, limit=limit, after=after)
-        return await call(self._messages, self._messages.stub.ListInbox, request, user)
+        return await self._messages.call(self._messages.stub.ListInbox, request, user)
 
     async def get_member_views(
         self, user: ActingUser, ids: Sequence[str]
@@ -232,7 +232,7 @@ class Backends:
         if not ids:
             return {}
         request = message_rpc.GetMemberViewsRequest(conversation_ids=ids)
-        response = await call(self._messages, self._messages.stub.GetMemberViews, request, user)
+        response = await self._messages.call(self._messages.stub.GetMemberViews, request, user)
         return {view.conversation_id: view for view in response.views}
 
     async def get_member_views_and_unread(
@@ -243,13 +243,13 @@ class Backends:
         A message_svc of the release before answers without totals; they are then asked for afterwards.
         """
         request = message_rpc.GetMemberViewsRequest(conversation_ids=ids, with_unread=True)
-        response = await call(self._messages, self._messages.stub.GetMemberViews, request, user)
+        response = await self._messages.call(self._messages.stub.GetMemberViews, request, user)
         unread = response.unread if response.HasField("unread") else await self.get_unread(user)
         return {view.conversation_id: view for view in response.views}, unread
 
     async def get_unread(self, user: ActingUser) -> message_pb.UnreadTotals:
         request = message_rpc.GetUnreadRequest()
-        return (await call(self._messages, self._messages.stub.GetUnread, request, user)).unread
+        return (await self._messages.call(self._messages.stub.GetUnread, request, user)).unread
 
     async def get_welcomes(
         self, asked: Sequence[tuple[ActingUser, Timestamp | None]], limit: int
@@ -260,7 +260,7 @@ class Backends:
             people=[message_rpc.WelcomeAsk(changed_after=after) for _, after in asked],
             limit=limit,
         )
-        return (await call(self._messages, self._messages.stub.GetWelcomes, request, None)).welcomes
+        return (await self._messages.call(self._messages.stub.GetWelcomes, request, None)).welcomes
 
     async def get_watch_list(
         self,
@@ -270,4 +270,4 @@ class Backends:
         after: message_rpc.WatchPosition | None = None,
     ) -> message_rpc.GetWatchListResponse:
         request = message_rpc.GetWatchListRequest(limit=limit, after=after)
-        return await call(self._messages, self._messages.stub.GetWatchList, request, user)
+        return await self._messages.call(self._messages.stub.GetWatchList, request, user)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from splits.chat.presence.v1 import service_pb2 as presence_rpc
 from splits.chat.presence.v1 import service_pb2_grpc as presence_grpc
 
-from edge_gateway.clients.calls import call
-from servicekit.grpc_client import ServiceClient
+from edge_gateway.clients.calls import Service
 from servicekit.identity import ActingUser, Signer
 
 if TYPE_CHECKING:  # the stubs alone know the asynchronous flavour
@@ -23,7 +22,7 @@ MAX_PEOPLE = 100
 class PresenceCalls:
     """One method an RPC. Each raises ChatError only."""
 
-    def __init__(self, client: ServiceClient[PresenceStub], signer: Signer) -> None:
+    def __init__(self, client: Service[PresenceStub], signer: Signer) -> None:
         self._client = client
         self._signer = signer
 
@@ -34,17 +33,17 @@ class PresenceCalls:
     async def list_access_changes(self, after: int) -> presence_rpc.ListAccessChangesResponse:
         """Who is not let in any more, or is again, since that version."""
         request = presence_rpc.ListAccessChangesRequest(after_version=after)
-        return await call(self._client, self._client.stub.ListAccessChanges, request, None)
+        return await self._client.call(self._client.stub.ListAccessChanges, request, None)
 
     async def report(self, connections: Sequence[presence_rpc.Connection]) -> None:
         """What became of at most 1000 sockets, in the order given."""
         request = presence_rpc.ReportConnectionsRequest(connections=connections)
-        await call(self._client, self._client.stub.ReportConnections, request, None)
+        await self._client.call(self._client.stub.ReportConnections, request, None)
 
     async def get(self, user: ActingUser, user_ids: Sequence[str]) -> Sequence[presence_rpc.Presence]:
         """Of at most MAX_PEOPLE, those whom the user may ask about."""
         request = presence_rpc.GetPresenceRequest(user_ids=user_ids)
-        return (await call(self._client, self._client.stub.GetPresence, request, user)).people
+        return (await self._client.call(self._client.stub.GetPresence, request, user)).people
 
     async def get_together(
         self, questions: Sequence[tuple[ActingUser, Sequence[str]]]
@@ -54,7 +53,7 @@ class PresenceCalls:
             acting_users=self._signer.assertion_together([user for user, _ in questions]),
             questions=[presence_rpc.GetPresenceRequest(user_ids=user_ids) for _, user_ids in questions],
         )
-        answers = (await call(self._client, self._client.stub.GetPresences, request, None)).answers
+        answers = (await self._client.call(self._client.stub.GetPresences, request, None)).answers
         return [each.people for each in answers]
 
     async def watch(self, screens: Sequence[tuple[ActingUser, str]]) -> Sequence[presence_rpc.Watch]:
@@ -63,9 +62,9 @@ class PresenceCalls:
             acting_users=self._signer.assertion_together([user for user, _ in screens]),
             conversation_ids=[conversation_id for _, conversation_id in screens],
         )
-        return (await call(self._client, self._client.stub.WatchConversations, request, None)).watches
+        return (await self._client.call(self._client.stub.WatchConversations, request, None)).watches
 
     async def set_typing(self, user: ActingUser, conversation_id: str, typing: bool) -> None:
         """Tells those who may see it."""
         request = presence_rpc.SetTypingRequest(conversation_id=conversation_id, typing=typing)
-        await call(self._client, self._client.stub.SetTyping, request, user)
+        await self._client.call(self._client.stub.SetTyping, request, user)

@@ -23,10 +23,6 @@ from redis.asyncio.connection import parse_url
 
 from servicekit.errors import ChatError, Reason
 
-_CONNECT_S = 5.0
-_PING_S = 5.0
-_SILENCE_S = 15.0
-"""Redis answers pings: after this long without a byte the connection is taken for dead."""
 _log = structlog.get_logger(__name__)
 
 
@@ -37,7 +33,8 @@ def _away() -> ChatError:
 class Channels:
     """Subscriptions over one connection; `on_message(channel, payload)` is called for each event in turn.
 
-    `always`: channels of every connection, confirmed before it counts as one.
+    `always`: channels of every connection, confirmed before it counts as one. `connect_s`: for that, in
+    seconds. `silence_s`: Redis answers pings; without a byte for so long the connection is taken for dead.
     ValueError when `url` is none that redis-py would take.
     """
 
@@ -49,7 +46,11 @@ class Channels:
         on_gap: Callable[[], None],
         on_state: Callable[[bool], None] = lambda _connected: None,
         always: Sequence[str] = (),
+        connect_s: float,
+        silence_s: float,
     ) -> None:
+        self._connect_s = connect_s
+        self._silence_s = silence_s
         self._options: dict[str, Any] = dict(parse_url(url))
         self._tls = url.startswith("rediss:")
         self._on_message = on_message
@@ -81,7 +82,8 @@ class Channels:
         failures = 0
         while not stop.is_set():
             try:
-                connection = await _connect(self._options, self._tls, self._on_message, self._always)
+                async with asyncio.timeout(self._connect_s):
+                    connection = await _connect(self._options, self._tls, self._on_message, self._always)
             except (OSError, TimeoutError, hiredis.HiredisError, ChatError) as error:
                 failures += 1
                 _log.warning("redis_unreachable", error=type(error).__name__, failures=failures)
@@ -94,7 +96,7 @@ class Channels:
             self._had_one = True
             self._connection = connection
             self._on_state(True)
-            beat = asyncio.create_task(connection.beat())
+            beat = asyncio.create_task(connection.beat(self._silence_s))
             waiting: set[asyncio.Future[Any]] = {connection.lost, stopped}
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             beat.cancel()
@@ -178,11 +180,11 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    async def beat(self) -> None:
+    async def beat(self, silence_s: float) -> None:
         """Pings, and gives the connection up when it is silent."""
         while not self.lost.done():
-            await asyncio.sleep(_PING_S)
-            if self._loop.time() - self._heard_at > _SILENCE_S:
+            await asyncio.sleep(silence_s / 3)
+            if self._loop.time() - self._heard_at > silence_s:
                 self.close()
                 return
             if self._alive:
@@ -226,26 +228,23 @@ async def _connect(
     options: dict[str, Any], tls: bool, on_message: Callable[[bytes, bytes], None], always: Sequence[bytes]
 ) -> _Connection:
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(_CONNECT_S):
-        if "path" in options:
-            _, connection = await loop.create_unix_connection(
-                lambda: _Connection(on_message), options["path"]
-            )
-        else:
-            _, connection = await loop.create_connection(
-                lambda: _Connection(on_message),
-                options.get("host", "127.0.0.1"),
-                options.get("port", 6379),
-                ssl=ssl.create_default_context(cafile=options.get("ssl_ca_certs")) if tls else None,
-            )
-        try:
-            if password := options.get("password"):
-                user = [options["username"].encode()] if options.get("username") else []
-                await connection.call(b"AUTH", *user, password.encode())
-            await connection.call(b"PING")
-            for name in always:
-                await connection.subscribe(name)
-        except BaseException:
-            connection.close()
-            raise
+    if "path" in options:
+        _, connection = await loop.create_unix_connection(lambda: _Connection(on_message), options["path"])
+    else:
+        _, connection = await loop.create_connection(
+            lambda: _Connection(on_message),
+            options.get("host", "127.0.0.1"),
+            options.get("port", 6379),
+            ssl=ssl.create_default_context(cafile=options.get("ssl_ca_certs")) if tls else None,
+        )
+    try:
+        if password := options.get("password"):
+            user = [options["username"].encode()] if options.get("username") else []
+            await connection.call(b"AUTH", *user, password.encode())
+        await connection.call(b"PING")
+        for name in always:
+            await connection.subscribe(name)
+    except BaseException:
+        connection.close()
+        raise
     return connection

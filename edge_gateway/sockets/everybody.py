@@ -19,18 +19,23 @@ from edge_gateway.sockets.events import announced
 from edge_gateway.sockets.socket import Socket, write_ephemeral
 
 _SOCKETS_A_TURN = 500
-_MAX_WAITING = 1024 * 1024
-"""Bytes; what comes on top of them is told nobody."""
+"""A few milliseconds. Not a setting: it follows from what a write costs."""
 _log = structlog.get_logger(__name__)
 
 
 class Everybody:
-    """`sockets`: those of this edge, as they come and go. `max_bytes`: of what is written in one piece."""
+    """`sockets`: those of this edge, as they come and go.
 
-    def __init__(self, sockets: Collection[Socket], metrics: Metrics, *, max_bytes: int) -> None:
+    `max_bytes`: of what is written in one piece; `max_waiting`: of what waits; more is told nobody.
+    """
+
+    def __init__(
+        self, sockets: Collection[Socket], metrics: Metrics, *, max_bytes: int, max_waiting: int
+    ) -> None:
         self._sockets = sockets
         self._metrics = metrics
         self._max_bytes = max_bytes
+        self._max_waiting = max_waiting
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._turning = False
@@ -45,7 +50,7 @@ class Everybody:
         if len(frame) > self._max_bytes:
             _log.error("announcement_too_long", size=len(payload))
             return
-        if self._size + len(frame) > _MAX_WAITING:
+        if self._size + len(frame) > self._max_waiting:
             self._metrics.frames_dropped.add(len(self._sockets))
             return
         self._waiting.append(frame)

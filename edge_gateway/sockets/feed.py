@@ -19,18 +19,27 @@ from edge_gateway.sockets.events import Event, published
 from edge_gateway.sockets.hydration import BATCH, Hydration
 from edge_gateway.sockets.session import Session
 
-_MAX_WAITING = 1000
 _REPLACED = b"!replaced "
 """What `lua/lease.lua` says on a channel: the socket whose id follows is one too many."""
 _log = structlog.get_logger(__name__)
 
 
 class Feed:
-    """The sockets of one user on this edge."""
+    """The sockets of one user on this edge. `max_waiting`: events."""
 
-    __slots__ = ("_hydration", "_joining", "_received", "_subscribed", "_waiting", "_worker", "sessions")
+    __slots__ = (
+        "_hydration",
+        "_joining",
+        "_max_waiting",
+        "_received",
+        "_subscribed",
+        "_waiting",
+        "_worker",
+        "sessions",
+    )
 
-    def __init__(self, subscribed: asyncio.Future[None], hydration: Hydration) -> None:
+    def __init__(self, subscribed: asyncio.Future[None], hydration: Hydration, *, max_waiting: int) -> None:
+        self._max_waiting = max_waiting
         self._subscribed: asyncio.Future[None] | None = subscribed
         """Done once Redis has confirmed the channel; None when it has."""
         self._joining: list[asyncio.Future[None]] = []
@@ -98,7 +107,7 @@ class Feed:
             if self._waiting is None:
                 self._waiting = deque()
             self._waiting.append((self._received, kept))
-            if len(self._waiting) > _MAX_WAITING:
+            if len(self._waiting) > self._max_waiting:
                 self.end(Close.RESTART)
             elif self._worker is None:
                 self._worker = asyncio.create_task(self._work())

@@ -47,7 +47,6 @@ from servicekit.errors import ChatError, Reason
 
 _LOOK_BACK = timedelta(seconds=60)
 """How much earlier than its cursor a resumed socket is told what changed: what a failover may have lost."""
-_MAX_HELD = 1000
 _PING_TICKS, _ALARM_TICK_S = 64, 0.25
 _OUTCOMES: Mapping[str, str] = {
     Reason.FORBIDDEN: "origin",
@@ -81,6 +80,8 @@ class Rules:
     max_connecting: int
     """Handshakes in work. A storm beyond that is told to come back while the others are let in: if all were
     begun, all would be late."""
+    max_held: int
+    """Events that wait until a socket is open."""
     max_age_s: float
     max_age_jitter: float
     """Up to this part of it less for each socket: those that came together do not all go together."""
@@ -177,7 +178,7 @@ class Handshake:
             principal,
             clock=self._clock,
             hydration=self._hydration,
-            max_held=_MAX_HELD,
+            max_held=self._rules.max_held,
             max_age_s=self._rules.max_age_s * (1 - random.uniform(0, self._rules.max_age_jitter)),  # noqa: S311 - spreads load
             paces=self._rules.paces,
             handle=self._handle,

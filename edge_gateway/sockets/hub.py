@@ -31,8 +31,18 @@ class Hub:
     """Who is connected here."""
 
     def __init__(
-        self, hydration: Hydration, guard: Guard, metrics: Metrics, clock: Clock, *, max_ephemeral: int
+        self,
+        hydration: Hydration,
+        guard: Guard,
+        metrics: Metrics,
+        clock: Clock,
+        *,
+        max_ephemeral: int,
+        max_announced: int,
+        max_held: int,
     ) -> None:
+        """`max_announced`: bytes that wait to be told to everybody. `max_held`: a user's events that wait."""
+        self._max_held = max_held
         self._hydration = hydration
         self._guard = guard
         self._clock = clock
@@ -41,7 +51,7 @@ class Hub:
         """Those in which somebody acts in another's name, by who does: nobody else costs anything here."""
         self._sockets: set[Socket] = set()
         metrics.sockets_open.set_function(lambda: len(self._sockets))
-        everybody = Everybody(self._sockets, metrics, max_bytes=max_ephemeral)
+        everybody = Everybody(self._sockets, metrics, max_bytes=max_ephemeral, max_waiting=max_announced)
         self._others: dict[bytes, Receive] = {
             EVERYBODY.encode(): lambda _channel, payload: everybody.receive(payload)
         }
@@ -73,7 +83,7 @@ class Hub:
         name = user_channel(session.user_id)
         feed = self._feeds.get(name.encode())
         if feed is None:
-            feed = Feed(self._subscriber.subscribe(name), self._hydration)
+            feed = Feed(self._subscriber.subscribe(name), self._hydration, max_waiting=self._max_held)
             self._feeds[name.encode()] = feed
         feed.admit(session)
         self._note_actor(session)

@@ -30,19 +30,22 @@ _BEAT = Script((_LUA / "edges.lua").read_text(encoding="utf-8"))
 _TAKE = Script((_LUA / "lease.lua").read_text(encoding="utf-8"))
 _EDGES = "edges"
 _BEAT_S, _DEAD_AFTER_MS = 3.0, 10_000
-_KEPT_S = 7 * 86_400
-"""Longer than any socket lives: a person's leases go after that, should their edges have died."""
+"""Neither is a setting: all edges have to agree, and it is promised how long a dead edge's leases count."""
 _FRESH_S = 0.1
 """How long ago it may have been asked who lives."""
 _RELEASED_AT_ONCE = 500
+"""In one round trip."""
 _MOST_TOGETHER = 1000
+"""Handshakes that one answer is for: it costs the same for all."""
 _log = structlog.get_logger(__name__)
 
 
 class Leases:
-    """Leases of this edge's sockets. `limit`: of one person, over all edges."""
+    """Leases of this edge's sockets. `limit`: of one person, over all edges. `max_age_s`: of a socket."""
 
-    def __init__(self, commands: RedisCommands, *, limit: int) -> None:
+    def __init__(self, commands: RedisCommands, *, limit: int, max_age_s: float) -> None:
+        # Longer than any socket lives: a person's leases go after that, should their edges have died.
+        self._kept_s = math.ceil(max_age_s) + 86_400
         self._commands = commands
         self._limit = limit
         self._live: Batches[None, list[bytes]] = Batches(self._beat_for, most=_MOST_TOGETHER)
@@ -68,7 +71,8 @@ class Leases:
             _log.warning("lease_not_taken", error=type(error).__name__)
             return
         user = session.user_id
-        command: list[Word] = [1, _key(user), channel(user), self._limit, _KEPT_S, self._name(session), *live]
+        bounds = self._limit, self._kept_s
+        command: list[Word] = [1, _key(user), channel(user), *bounds, self._name(session), *live]
         taken = self._commands.call("EVALSHA", _TAKE.sha, *command)
         taken.add_done_callback(partial(self._taken, session, command))
 

@@ -27,6 +27,9 @@ from servicekit.ids import new_id_text
 
 _LONGEST_TIMER_S = 3600.0
 _INBOX_HIGH, _INBOX_LOW = 32, 8
+"""Frames that wait until the socket is read no more, and until it is again. Not settings: how long one waits
+is up to who answers it, and what they take to RATE_FRAMES and WS_MAX_FRAME_BYTES.
+"""
 
 
 def _new(events: Iterable[Event], ids: set[str]) -> deque[Event]:

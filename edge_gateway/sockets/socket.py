@@ -26,7 +26,11 @@ _UNSENT = 16 * 1024
 """Bytes that wait behind them in the kernel; left to itself it takes megabytes, bodies in them, for a reader
 that reads nothing."""
 _MESSAGES_A_TURN = 8
-"""Of one socket; what else came together with them waits until the others had theirs."""
+"""Of one socket; what else came together with them waits until the others had theirs.
+
+None of the three is a setting: they follow from what a system call and a frame cost. What a reader may let
+wait is WS_MAX_BUFFER_BYTES.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,8 @@ from servicekit.errors import ChatError, Reason
 from servicekit.realtime import stream_key
 from servicekit.redis_commands import RedisCommands
 
-MAX_REPLAYED = 2000
-"""Events of one resume; whoever missed more starts over."""
 _PAGE = 200
+"""Entries of one read, so that no other command waits long for it. Not a setting."""
 _CURSOR = re.compile(r"(0|[1-9][0-9]{0,13})-(0|[1-9][0-9]{0,13})")
 _log = structlog.get_logger(__name__)
 
@@ -42,9 +41,10 @@ class TooFarBehindError(Exception):
 
 
 class Streams:
-    """Reads that wait no longer than `commands` does."""
+    """Reads that wait no longer than `commands` does. `max_replayed`: events of one resume."""
 
-    def __init__(self, commands: RedisCommands) -> None:
+    def __init__(self, commands: RedisCommands, *, max_replayed: int) -> None:
+        self._max_replayed = max_replayed
         self._commands = commands
 
     async def end(self, user_id: str) -> str | None:
@@ -75,11 +75,11 @@ class Streams:
                     events.append(stored(at, dict(zip(fields[::2], fields[1::2], strict=True))))
                 except ValueError:
                     _log.error("stream_entry_unreadable", cursor=at.decode("ascii", "replace"))
+            if len(events) > self._max_replayed:
+                raise TooFarBehindError
             if len(page) <= _PAGE:
                 since = datetime.fromtimestamp(int(match[1]) / 1000, UTC)
                 return Missed(tuple(events), since, page[-1][0].decode("ascii"))
-            if len(events) > MAX_REPLAYED:
-                raise TooFarBehindError
             last = page[-1][0].decode("ascii")
 
 

@@ -14,7 +14,9 @@ from enum import IntEnum
 _SHORT, _MEDIUM, _LONG = struct.Struct("!BB").pack, struct.Struct("!BBH").pack, struct.Struct("!BBQ").pack
 MAX_CONTROL = 125
 MAX_FRAGMENTS = 64
-"""Of one message, empty ones too: thousands of tiny ones would cost far more than their bytes."""
+"""Of one message, empty ones too: thousands of tiny ones would cost far more than their bytes.
+Not a setting: clients are told of it (asyncapi.yaml).
+"""
 
 
 class Opcode(IntEnum):

@@ -25,6 +25,7 @@ PublicKey = RSAPublicKey | EllipticCurvePublicKey
 
 _MAX_BYTES = 256 * 1024
 _MIN_RSA_BITS = 2048
+"""Neither is a setting: a key set has some KB, and a shorter key is none."""
 _log = structlog.get_logger(__name__)
 
 

@@ -25,6 +25,7 @@ from servicekit.identity import ActingUser
 
 LEEWAY_S = 5
 _MAX_TOKEN = 8192
+"""Neither is a setting: the contract has them."""
 
 
 class TokenRejectedError(Exception):
@@ -66,7 +67,7 @@ class _Verified:
 
 
 class TokenVerifier:
-    """Verifies tokens; a verified one is remembered by its hash until it expires."""
+    """Verifies tokens; so many verified ones are remembered by their hashes until they expire."""
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class TokenVerifier:
         keys: Mapping[str, Keys],
         *,
         clock: Clock,
-        remembered: int = 20_000,
+        remembered: int,
     ) -> None:
         check_together(tuple(issuers))
         self._issuers = {issuer.issuer: issuer for issuer in issuers}

@@ -79,7 +79,9 @@ class Bringer:
         metrics, clock = Metrics(), SystemClock()
         self._hydration = Hydration(_nothing, metrics, clock, patience_s=_PATIENCE_S)
         self._sockets: set[Socket] = set()
-        self._everybody = Everybody(self._sockets, metrics, max_bytes=LIMITS.max_ephemeral)
+        self._everybody = Everybody(
+            self._sockets, metrics, max_bytes=LIMITS.max_ephemeral, max_waiting=1024 * 1024
+        )
         self._feeds: dict[str, Feed] = {}
         self._rooms = Rooms(self._hydration, metrics, on_gone=self._sockets.discard)
         self._there: dict[str, tuple[Session, Transport]] = {}
@@ -124,7 +126,7 @@ class Bringer:
         if user_id not in self._feeds:
             confirmed = asyncio.get_running_loop().create_future()
             confirmed.set_result(None)
-            self._feeds[user_id] = Feed(confirmed, self._hydration)
+            self._feeds[user_id] = Feed(confirmed, self._hydration, max_waiting=1000)
         self._feeds[user_id].admit(session)
         self._sockets.add(self._rooms.open(session, transport))
         self._there[user_id] = session, transport

@@ -10,7 +10,7 @@ import pytest_asyncio
 from splits.chat.message.v1 import service_pb2 as rpc
 
 from edge_gateway import joins
-from edge_gateway.clients import Backends, conversation_stub, message_stub, presence_stub
+from edge_gateway.clients import Backends, Times, conversation_stub, message_stub, presence_stub
 from edge_gateway.send_batches import Bounds
 from servicekit.grpc_client import ServiceClient
 from servicekit.identity import ActingUser
@@ -30,6 +30,7 @@ async def backends(conversations: ConversationService, messages: MessageService)
         ServiceClient("127.0.0.1:1", presence_stub, signer),
         signer,
         Bounds(most=1, in_flight=1, waiting=1),
+        Times(call_s=3, redact_s=3),
     )
     yield edge
     await edge.close()

@@ -18,7 +18,7 @@ from opentelemetry.trace import SpanKind
 from splits.chat.message.v1 import message_pb2 as message_pb
 from splits.chat.message.v1 import service_pb2 as message_rpc
 
-from edge_gateway.clients import Backends, conversation_stub, message_stub, presence_stub
+from edge_gateway.clients import Backends, Times, conversation_stub, message_stub, presence_stub
 from edge_gateway.send_batches import Bounds
 from servicekit import telemetry
 from servicekit.errors import ChatError, Reason
@@ -195,6 +195,7 @@ async def backends(keys: Keys) -> AsyncIterator[tuple[Backends, Scripted, Messag
             ServiceClient(target, presence_stub, signer),
             signer,
             Bounds(most=32, in_flight=1, waiting=100),
+            Times(call_s=3, redact_s=3),
         )
         try:
             yield running, scripted, messages

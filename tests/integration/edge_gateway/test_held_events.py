@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from servicekit.realtime import RealtimePublisher
+from servicekit.realtime import RealtimePublisher, channel
 from tests.support.edge import run_edge
 from tests.support.issuer import Issuer
 from tests.support.keys import Keys
@@ -20,6 +20,7 @@ from tests.support.sockets import (
     somebody,
     stored_message,
 )
+from tests.support.waiting import eventually
 
 
 @pytest.mark.parametrize("resumed", [True, False])
@@ -48,6 +49,28 @@ async def test_what_comes_during_the_handshake_is_told_once_as_it_stands_before_
         assert texts == [*(["m2"] if resumed else []), "m3", ""]
         assert frames[-1]["cursor"] == frames[-2]["cursor"]
         assert edge.count("edge_resumes_total", outcome="resumed" if resumed else "no_cursor") >= 1
+
+
+@pytest.mark.parametrize(("events", "status"), [(3, 101), (4, 503)])
+async def test_who_would_be_told_too_much_at_first_comes_later(
+    keys: Keys, redis_url: str, issuer: Issuer, service: RealtimePublisher, events: int, status: int
+) -> None:
+    async with run_edge(keys, redis_url, issuer, ws_max_held=3) as edge:
+        ada = somebody()
+        reading, go_on = hold_welcomes(edge)
+        coming = asyncio.create_task(connect(edge, ada))
+        await reading.wait()
+        for seq in range(1, events + 1):
+            edge.services.keep(stored_message(seq))
+            await service.publish([realtime("message.created", ada, seq=seq)])
+        (session,) = edge.app._hub._feeds[channel(ada).encode()].sessions
+
+        async def came() -> int:
+            return session.had
+
+        await eventually(came, until=lambda had: had == events)
+        go_on.set()
+        assert (await coming).status == status
 
 
 async def test_an_event_in_the_stream_and_on_the_channel_is_told_once(

@@ -92,3 +92,18 @@ async def test_a_storm_of_one_person_ends_with_as_many_as_may_be(
 
     fates = sorted(await asyncio.gather(*(fate(raw) for raw in sockets)))
     assert fates == ["4504"] * (20 - LIMIT) + ["live"] * LIMIT
+
+
+async def test_a_lease_is_kept_for_longer_than_its_socket_may_stay(
+    keys: Keys, redis_url: str, issuer: Issuer, publisher: redis.Redis
+) -> None:
+    days = 30 * 86_400
+    async with run_edge(keys, redis_url, issuer, ws_max_age_s=days) as edge:
+        ada = somebody()
+        raw = await enter(edge, ada)
+
+        async def kept_for() -> int:
+            return int(await publisher.ttl(f"{{sockets:{ada}}}"))
+
+        assert await eventually(kept_for, until=lambda seconds: seconds > 0) > days
+        raw.abort()

@@ -9,7 +9,6 @@ import pytest
 import pytest_asyncio
 import redis.asyncio as redis
 
-from edge_gateway.sockets.streams import MAX_REPLAYED
 from servicekit.realtime import RealtimePublisher, stream_key
 from tests.support.edge import Edge, run_beside, run_edge
 from tests.support.issuer import Issuer
@@ -93,16 +92,22 @@ async def test_anothers_cursor_is_none_of_ones_own(
     assert end["cursor"] != caught_up["cursor"]
 
 
+@pytest.mark.parametrize(("most", "missed", "is_resumed"), [(250, 250, True), (250, 251, False)])
 async def test_more_than_is_replayed_starts_over(
-    edge: Edge, service: RealtimePublisher, publisher: redis.Redis
+    edge: Edge,
+    service: RealtimePublisher,
+    publisher: redis.Redis,
+    most: int,
+    missed: int,
+    is_resumed: bool,
 ) -> None:
     ada = somebody()
     await service.publish([realtime("message.created", ada, seq=1)])
     [cursor] = await cursors(publisher, ada)
-    fields = {"type": "block.created", "eventId": "e", "at": "2026-01-02T03:04:05.678Z", "refs": "{}"}
-    async with publisher.pipeline(transaction=False) as pipe:
-        for _ in range(MAX_REPLAYED + 201):
-            pipe.xadd(stream_key(ada), fields)  # type: ignore[arg-type]
-        await pipe.execute()
-    _, [welcome, _] = await come(edge, ada, cursor)
-    assert (welcome["data"]["resumed"], welcome["data"]["reason"]) == (False, "too_far_behind")
+    blocked = [realtime("block.created", ada, None, userId="bob", version=number) for number in range(missed)]
+    await service.publish(blocked)
+    async with run_beside(edge, ws_max_replayed=most) as other:
+        raw, [welcome, *_] = await come(other, ada, cursor)
+        reason = None if is_resumed else "too_far_behind"
+        assert (welcome["data"]["resumed"], welcome["data"].get("reason")) == (is_resumed, reason)
+        await leave(raw)

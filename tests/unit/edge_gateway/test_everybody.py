@@ -67,7 +67,7 @@ class Room:
         self.metrics = Metrics()
         self.transports = [Transport() for _ in range(number)]
         self.sockets = [self._socket(each) for each in self.transports]
-        self.everybody = Everybody(self.sockets, self.metrics, max_bytes=MAX)
+        self.everybody = Everybody(self.sockets, self.metrics, max_bytes=MAX, max_waiting=1024 * 1024)
 
     def _socket(self, transport: Transport) -> Socket:
         limits = Limits(ping_s=60, close_timeout_s=1, max_frame=1024, max_buffer=8192, max_ephemeral=MAX)

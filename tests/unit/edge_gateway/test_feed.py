@@ -58,7 +58,7 @@ def event(number: int) -> bytes:
 
 async def test_the_last_socket_may_go_between_two_events_that_waited() -> None:
     joined = Joined()
-    feed = Feed(asyncio.get_running_loop().create_future(), cast("Hydration", joined))
+    feed = Feed(asyncio.get_running_loop().create_future(), cast("Hydration", joined), max_waiting=1000)
     leaving = Leaving(feed)
     feed.sessions.append(cast("Session", leaving))
     feed.receive(event(1))

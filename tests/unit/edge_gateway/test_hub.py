@@ -47,9 +47,17 @@ class House:
         self.table, self.channels = Table(), Channels()
         access = Access()
         access.use(self.table)
-        guard = Guard(TokenVerifier([], {}, clock=SystemClock()), access, SystemClock())
+        guard = Guard(TokenVerifier([], {}, clock=SystemClock(), remembered=1), access, SystemClock())
         nothing_waits = cast("Hydration", None)
-        self.hub = Hub(nothing_waits, guard, Metrics(), SystemClock(), max_ephemeral=1024)
+        self.hub = Hub(
+            nothing_waits,
+            guard,
+            Metrics(),
+            SystemClock(),
+            max_ephemeral=1024,
+            max_announced=1024,
+            max_held=10,
+        )
         self.hub.use(self.channels)
 
     def session(self, user_id: str = "ada", sid: str = "s1", *, actor: str | None = None) -> Session:

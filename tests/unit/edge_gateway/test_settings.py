@@ -6,6 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from edge_gateway import measures
+from edge_gateway.clients import Times
+from edge_gateway.http.server import Bounds
 from edge_gateway.settings import EdgeSettings
 from edge_gateway.sockets import looks, marks, reports
 
@@ -31,12 +33,27 @@ def test_times_are_seconds_where_they_are_kept() -> None:
         request_timeout_ms=10_000,
         read_marks_max=11,
         read_writes_max=12,
+        http_idle_ms=13_000,
+        http_linger_ms=14_000,
+        http_drain_ms=15_000,
+        call_timeout_ms=16_000,
+        redact_timeout_ms=17_000,
     )
     assert measures.look_times(settings) == looks.Times(recheck_s=1, answer_s=2, again_s=3, again_most_s=4)
     assert measures.report_times(settings) == reports.Times(every_s=5, gather_s=6, retry_s=7, last_s=8)
     assert measures.mark_bounds(settings) == marks.Bounds(
         gather_s=9, timeout_s=10, most_waiting=11, most_writes=12
     )
+    assert measures.http_bounds(settings) == Bounds(
+        idle_s=13,
+        linger_s=14,
+        drain_s=15,
+        max_header=16 * 1024,
+        max_ahead=64 * 1024,
+        max_body=64 * 1024,
+        backlog=4096,
+    )
+    assert measures.call_times(settings) == Times(call_s=16, redact_s=17)
 
 
 def test_issuers_and_origins_are_read_from_text(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ class Door:
         self.seconds = 0.0
         known = Known(issuer=issuer.url, **{"audiences": (AUDIENCE,), **settings})
         self.keys = RemoteKeys(known.keys_url, http, monotonic=lambda: self.seconds)
-        self.verifier = TokenVerifier([known], {known.issuer: self.keys}, clock=self.clock)
+        self.verifier = TokenVerifier([known], {known.issuer: self.keys}, clock=self.clock, remembered=100)
 
     async def verify(self, token: str) -> Principal:
         return await self.verifier.verify(token)
@@ -115,7 +115,7 @@ async def test_an_actors_id_is_made_as_their_own_tokens_make_it(http: aiohttp.Cl
             Known(issuer=second.url, audiences=(AUDIENCE,), user_id_prefix="b:"),
         ]
         keys = {each.issuer: RemoteKeys(each.keys_url, http) for each in known}
-        verifier = TokenVerifier(known, keys, clock=FixedClock())
+        verifier = TokenVerifier(known, keys, clock=FixedClock(), remembered=100)
 
         async def actor(issuer: Issuer, act: object) -> Actor | None:
             principal = await verifier.verify(issuer.token(act=act))
@@ -307,7 +307,7 @@ async def test_the_same_subject_of_two_issuers_is_two_people(http: aiohttp.Clien
             Known(issuer=second.url, audiences=(AUDIENCE,), user_id_prefix="b:", roles=("candidate",)),
         ]
         keys = {each.issuer: RemoteKeys(each.keys_url, http) for each in known}
-        verifier = TokenVerifier(known, keys, clock=FixedClock())
+        verifier = TokenVerifier(known, keys, clock=FixedClock(), remembered=100)
         assert (await verifier.verify(first.token("1"))).user.user_id == "1"
         assert (await verifier.verify(second.token("1", "candidate"))).user.user_id == "b:1"
         for forged in (
@@ -326,7 +326,7 @@ def test_issuers_that_could_name_the_same_person_are_refused() -> None:
         Known(issuer="https://a.example", audiences=("x",), user_id_prefix="a:"),
     ):
         with pytest.raises(ValueError, match="issuer"):
-            TokenVerifier([one, other], {}, clock=FixedClock())
+            TokenVerifier([one, other], {}, clock=FixedClock(), remembered=100)
 
 
 @pytest.mark.parametrize(
