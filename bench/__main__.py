@@ -6,6 +6,7 @@ Exit code 1 when a scenario's work was not done right, a demand does not hold, o
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
 from typing import Any
 
@@ -32,6 +33,18 @@ SCENARIOS: dict[str, Scenario] = {
         pages.SCENARIO,
     )
 }
+
+
+_MOST_FILES = 65_536
+"""Descriptors that a process may have open: each of many thousand sockets is one, at both ends."""
+
+
+def allow_files() -> None:
+    """Raises what a shell allows, often 1,024, for us and all that we start, as far as we may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def say(text: str) -> None:
@@ -91,6 +104,7 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.scenarios) - set(SCENARIOS):
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
+    allow_files()
     return run_to_exit_code(lambda signals: run(options, signals), say)
 
 

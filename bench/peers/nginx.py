@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 from pathlib import Path
 
 from deploy.local.child import Child
@@ -15,6 +14,8 @@ from deploy.local.program import tcp_open, until
 _PROGRAM = Path("/usr/sbin/nginx")
 _MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 NEEDS = (Need("nginx", _PROGRAM.exists, None), Need("libnginx-mod-nchan", _MODULE.exists, None))
+_CONNECTIONS = 10_000
+"""At most: it makes room for all of them when it starts."""
 
 PUBLISH, SUBSCRIBE = "/pub", "/ws"
 
@@ -41,7 +42,7 @@ class Nginx:
         """Returns once it listens. Raises LocalError with the end of its log when it does not."""
         self._home.mkdir()
         path = self._home / "nginx.conf"
-        path.write_text(settings(self._port, self._home, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        path.write_text(settings(self._port, self._home))
         command: list[str | Path] = [_PROGRAM, "-c", path, "-p", self._home, "-e", "stderr"]
         self._child = Child.spawn("nginx", command, log=self._log, ledger=self._folder.ledger)
         await until(tcp_open(LOOPBACK, self._port), self._child)
@@ -52,19 +53,18 @@ class Nginx:
             await self._child.stop()
 
 
-def settings(port: int, home: Path, most_files: int) -> str:
-    """`nginx.conf`. `most_files`: descriptors that one process may have open."""
+def settings(port: int, home: Path) -> str:
+    """`nginx.conf`."""
     as_root = "user root;\n" if os.geteuid() == 0 else ""  # else its worker could not enter `home`
     folders = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     temporary = "".join(f"  {each}_temp_path {home}/{each};\n" for each in folders)
     return f"""\
 load_module {_MODULE};
 {as_root}worker_processes 1;
-worker_rlimit_nofile {most_files};
 error_log stderr error;
 pid {home}/nginx.pid;
 daemon off;
-events {{ worker_connections {most_files - 100}; use epoll; multi_accept on; }}
+events {{ worker_connections {_CONNECTIONS}; use epoll; multi_accept on; }}
 http {{
   access_log off;
   tcp_nodelay on;

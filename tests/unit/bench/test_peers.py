@@ -101,7 +101,6 @@ def test_ejabberd_archives_everything_in_its_own_database() -> None:
 
 
 def test_nginx_keeps_its_files_to_itself() -> None:
-    text = nginx.settings(8081, Path("/tmp/x/nginx"), 20_000)
+    text = nginx.settings(8081, Path("/tmp/x/nginx"))
     assert "listen 127.0.0.1:8081 " in text
-    assert "worker_rlimit_nofile 20000;" in text
     assert text.count("_temp_path /tmp/x/nginx/") == 5
