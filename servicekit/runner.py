@@ -55,10 +55,16 @@ async def repeat(stop: asyncio.Event, name: str, seconds: float, work: Callable[
                 log.exception("task_failed", task=name)
             else:
                 log.warning("task_waits", task=name, cause=type(error).__name__)
-        try:
-            await asyncio.wait_for(stop.wait(), seconds)
-        except TimeoutError:
-            continue
+        await until_stop(stop, seconds)
+
+
+async def until_stop(stop: asyncio.Event, seconds: float) -> None:
+    """Returns after so long, or at the stop."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return
 
 
 @contextmanager

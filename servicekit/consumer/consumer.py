@@ -18,8 +18,9 @@ from yarl import URL
 
 from servicekit.consumer.delivery import Delivery, Source
 from servicekit.consumer.topology import Subscription
-from servicekit.consumer.work import Handler, Inbox, Worker, wait_for
+from servicekit.consumer.work import Handler, Inbox, Worker
 from servicekit.outbox.pause import Pause
+from servicekit.runner import until_stop
 from servicekit.telemetry import safe_traceback
 
 _CONNECT_SECONDS = 10
@@ -79,7 +80,7 @@ class Consumer:
                 if task is not None and task.cancelling():
                     raise
                 self._away.begin()  # aiormq cancels what waits for a connection that closes
-            await wait_for(stop, self._away.left())
+            await until_stop(stop, self._away.left())
         await self._finish()  # what a lost session left: it cannot acknowledge, but its effect stands
 
     async def _session(self, worker: Worker, stop: asyncio.Event) -> None:

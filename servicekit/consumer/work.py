@@ -18,6 +18,7 @@ from servicekit.consumer.topology import TRIES, Subscription
 from servicekit.db import Executor
 from servicekit.faults import as_unavailable
 from servicekit.outbox.pause import Pause
+from servicekit.runner import until_stop
 from servicekit.telemetry import attach_traceparent, safe_traceback
 
 Handler = Callable[[Executor, Sequence[CloudEvent]], Awaitable[None]]
@@ -93,7 +94,7 @@ class Worker:
 
     async def _settle(self, source: Source, batch: Sequence[Delivery]) -> None:
         while self._fault.holds() and not self._stop.is_set():
-            await wait_for(self._stop, self._fault.left())
+            await until_stop(self._stop, self._fault.left())
         if self._fault.holds():  # stopping: what has not begun is another worker's
             for delivery in batch:
                 await source.defer(delivery)
@@ -153,12 +154,3 @@ class Worker:
             await source.give_up(delivery)
         else:
             await source.fail(delivery)
-
-
-async def wait_for(stop: asyncio.Event, seconds: float) -> None:
-    """Returns after so long, or at the stop."""
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

@@ -20,6 +20,7 @@ from servicekit.faults import as_unavailable
 from servicekit.outbox.events import SinkUnavailable
 from servicekit.outbox.pause import Pause
 from servicekit.outbox.sink import EventT, Sink
+from servicekit.runner import until_stop
 from servicekit.telemetry import safe_traceback
 
 _ACQUIRE_TIMEOUT_S = 5.0
@@ -63,12 +64,12 @@ class Relay(Generic[EventT]):
             except Exception as error:  # noqa: BLE001 - whatever it was, the rows are still there
                 if pause.begin() == 1:
                     self._report(error)
-                await _wait(stop, pause.left())
+                await until_stop(stop, pause.left())
                 continue
             if pause.end():
                 log.info("relay works again", sink=self._sink.name)
             if taken < self._batch:
-                await _wait(stop, self._poll_s * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+                await until_stop(stop, self._poll_s * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
 
     async def sweep(self) -> int:
         """Publish and delete one batch of what is due; returns how many rows it took.
@@ -153,11 +154,3 @@ def _passing(error: Exception) -> bool:
     """Whether something behind us is away, rather than the rows at fault."""
     fault = as_unavailable(error)
     return fault is not None and fault.retryable
-
-
-async def _wait(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

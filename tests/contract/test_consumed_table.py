@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 
+from tests.support.statements import statements
+
 ROOT = Path(__file__).parents[2]
 CONSUMING = sorted(path.parent for path in ROOT.glob("*_svc/consumers.py"))
-
-
-def statements(path: Path) -> list[str]:
-    """The file's statements without comments, with single spaces."""
-    text = re.sub(r"--[^\n]*", "", path.read_text(encoding="utf-8"))
-    return [" ".join(statement.split()) for statement in text.split(";") if statement.strip()]
 
 
 @pytest.mark.parametrize("service", CONSUMING, ids=lambda path: path.name)

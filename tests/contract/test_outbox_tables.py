@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
+
+from tests.support.statements import statements
 
 ROOT = Path(__file__).parents[2]
 FIRST_MIGRATIONS = sorted(
     path for path in ROOT.glob("*_svc/migrations/0001_*.sql") if "outbox_" in path.read_text()
 )
-
-
-def statements(path: Path) -> list[str]:
-    """The file's statements without comments, with single spaces."""
-    text = re.sub(r"--[^\n]*", "", path.read_text(encoding="utf-8"))
-    return [" ".join(statement.split()) for statement in text.split(";") if statement.strip()]
 
 
 @pytest.mark.parametrize("path", FIRST_MIGRATIONS, ids=lambda path: path.parts[-3])

@@ -13,6 +13,7 @@ from servicekit.identity import ActingUser
 from tests.support.conversation_svc import ConversationService, new_person
 from tests.support.message_svc import TIMEOUT
 from tests.support.plans import explained
+from tests.support.pushes import talking
 
 NOBODY = rpc.Company(found=True)
 
@@ -63,14 +64,6 @@ def company(*others: ActingUser, presence: bool = True, typing: bool = True) -> 
         found=True,
         companions=[rpc.Companion(user_id=each.user_id, presence=presence, typing=typing) for each in others],
     )
-
-
-async def talking(service: ConversationService) -> tuple[ActingUser, ActingUser, str]:
-    rita, cora = new_person(), new_person("candidate")
-    await service.meet(rita, cora)
-    conversation = await service.start(rita, cora)
-    await service.accept(cora, conversation)
-    return rita, cora, conversation
 
 
 async def join(service: ConversationService, conversation: str, who: ActingUser, side: str) -> None:
