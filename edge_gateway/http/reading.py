@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import StreamReader, web
+from aiohttp import HttpVersion11, StreamReader, web
 from aiohttp.helpers import parse_content_type
 from aiohttp.http_exceptions import HttpProcessingError
 
@@ -27,11 +27,18 @@ async def read_body(request: web.BaseRequest | Visitor, limit: int, timeout_s: f
 
 
 async def _from_server(request: web.BaseRequest, limit: int, timeout_s: float) -> bytes:
+    # A body may be compressed for its way only, too.
+    if request.headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
+        raise problems.failure(Reason.UNSUPPORTED_MEDIA_TYPE)
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
     if not request.can_read_body:
         return b""
-    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+    # To an older client that would be the answer.
+    asks_first = (
+        request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11
+    )
+    if asks_first and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     try:
         async with asyncio.timeout(timeout_s):

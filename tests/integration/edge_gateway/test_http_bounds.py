@@ -100,6 +100,36 @@ async def test_a_header_may_be_as_long_as_it_is_said(
         assert await _status(reader) == status
 
 
+async def test_what_is_in_work_at_the_end_has_that_time_once(
+    keys: Keys, redis_url: str, issuer: Issuer
+) -> None:
+    async with run_edge(
+        keys, redis_url, issuer, http_drain_ms=3000, call_timeout_ms=60_000, request_timeout_ms=60_000
+    ) as edge:
+        asked, never = [0], asyncio.Event()
+
+        async def slow(_request: object, _user: object) -> conversation_rpc.PutBlockResponse:
+            asked[0] += 1
+            await never.wait()
+            raise AssertionError
+
+        edge.services.answers["PutBlock"] = slow
+        # Longer than the edge waits for a service, so that each is cut off.
+        async with _connected(edge) as (plain, one), _connected(edge) as (chunked, other):
+            head = (
+                "PUT /v1/blocks/bob HTTP/1.1\r\nHost: x\r\n"
+                f"Authorization: Bearer {edge.issuer.token(somebody())}\r\n"
+            ).encode()
+            one.write(head + b"\r\n")
+            other.write(head + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+            while asked[0] < 2:
+                await asyncio.sleep(0)
+            began = asyncio.get_running_loop().time()
+            await edge.app.stop()
+            assert await plain.read() == await chunked.read() == b""
+            assert asyncio.get_running_loop().time() - began < 5
+
+
 async def test_what_is_in_work_at_the_end_has_its_time(keys: Keys, redis_url: str, issuer: Issuer) -> None:
     async with run_edge(keys, redis_url, issuer, http_drain_ms=50) as edge:
         asked, never = asyncio.Event(), asyncio.Event()

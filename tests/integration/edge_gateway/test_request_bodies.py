@@ -94,6 +94,24 @@ async def test_a_client_that_asks_first_is_told_to_go_on(edge: Edge) -> None:
     assert b" 413 " in (await say_raw(edge, head.format(70_000).encode())).split(b"\r\n")[0]
 
 
+async def test_an_old_client_that_asks_first_is_told_nothing_before_its_answer(edge: Edge) -> None:
+    head = (
+        f"POST {MESSAGES} HTTP/1.0\r\nHost: x\r\nAuthorization: Bearer {edge.issuer.token()}\r\n"
+        "Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}"
+    )
+    assert (await say_raw(edge, head.encode())).startswith(b"HTTP/1.0 400 ")  # to HTTP/1.0 a 100 is an answer
+
+
+@pytest.mark.parametrize("coding", ["gzip, chunked", "Deflate ,chunked"])
+async def test_a_body_that_is_compressed_on_its_way_is_refused_too(edge: Edge, coding: str) -> None:
+    head = (
+        f"POST {MESSAGES} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {edge.issuer.token()}\r\n"
+        f"Content-Type: application/json\r\nTransfer-Encoding: {coding}\r\n\r\n"
+    )
+    answer = await say_raw(edge, head.encode() + b"2\r\n{}\r\n0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 415 ")
+
+
 async def test_64_kib_are_a_body_and_one_byte_more_is_told_how_many_may_be(
     http: ClientSession, edge: Edge
 ) -> None:
