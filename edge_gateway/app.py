@@ -200,6 +200,7 @@ class EdgeApp:
         except OSError as error:
             await self.stop()
             raise StartError(f"cannot listen: {error.strerror or error}") from error
+        _log.info("serving", port=self.port, ops_port=self.ops_port)
 
     def _issuers_keys(self) -> dict[str, RemoteKeys]:
         self._http_client = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())

@@ -78,7 +78,7 @@ class GrpcServer:
         for name in ("", *self._service_names):
             await self._health.set(name, _NOT_SERVING)
         try:
-            port = self._server.add_insecure_port(address)
+            self._port = self._server.add_insecure_port(address)
         except RuntimeError as error:
             raise StartError(f"gRPC cannot listen on {address}: is it taken by another process?") from error
         await self._server.start()
@@ -86,7 +86,7 @@ class GrpcServer:
             await self._serving()
         else:
             self._becoming_ready = asyncio.create_task(self._when_ready(self._ready))
-        return port
+        return self._port
 
     async def drain(self) -> None:
         """Turns health to NOT_SERVING, takes no new calls and gives those in work `grpc_drain_seconds`."""
@@ -98,6 +98,7 @@ class GrpcServer:
     async def _serving(self) -> None:
         for name in ("", *self._service_names):
             await self._health.set(name, _SERVING)
+        log.info("serving", port=self._port)
 
     async def _when_ready(self, ready: Callable[[], Awaitable[None]]) -> None:
         while True:

@@ -67,6 +67,8 @@ async def serves(aside: Aside, probe: Probe) -> None:
         await until(probe, child)
     finally:
         assert await child.stop() == 0, child.tail()
+    logged = [json.loads(line) for line in (aside.folder / "log").read_text().splitlines()]
+    assert [line["port"] > 0 for line in logged if line["event"] == "serving"] == [True]
 
 
 @pytest.mark.parametrize("service", SERVICES)
