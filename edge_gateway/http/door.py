@@ -26,7 +26,7 @@ _log = structlog.get_logger(__name__)
 class Door(asyncio.Protocol):
     """The protocol of a connection until it wants something else. One request is in work at a time."""
 
-    __slots__ = ("_ahead", "_full", "_rooms", "_unfinished", "task", "transport")
+    __slots__ = ("_ahead", "_ended", "_full", "_rooms", "_unfinished", "_upgrading", "task", "transport")
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
@@ -35,6 +35,10 @@ class Door(asyncio.Protocol):
         """Of an unfinished request all that came; else what came behind the one in work."""
         self._full = False
         """Answers wait for a client who does not read them."""
+        self._ended = False
+        """The client says no more."""
+        self._upgrading = False
+        """Whether the request in work is a handshake."""
         self.transport: asyncio.Transport | None = None
         self.task: asyncio.Task[None] | None = None
 
@@ -70,6 +74,13 @@ class Door(asyncio.Protocol):
         if self._ahead and self.task is None and transport is not None and not transport.is_closing():
             self._rooms.waiting.end(self)
             self._next()
+
+    def eof_received(self) -> bool:
+        """The client says no more. They may still read (RFC 9112, 9.6): an answer in work, and what they had
+        asked behind it, is waited for. A connection that was to have another protocol is of no use any more.
+        """
+        self._ended = self.task is not None and not self._upgrading
+        return self._ended
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Nobody is there any more; who works on an answer finds that out."""
@@ -142,6 +153,7 @@ class Door(asyncio.Protocol):
         body, self._ahead = (
             (b"", data[read.body_at :]) if read.message.upgrade else (data[read.body_at :], b"")
         )
+        self._upgrading = bool(read.message.upgrade)
         rooms.answering.add(self)
         self.task = rooms.loop.create_task(self._answer(Visitor(self, read.message, body)))
 
@@ -174,6 +186,9 @@ class Door(asyncio.Protocol):
             if not transport.is_reading():
                 transport.resume_reading()
             self._take(data)
+        elif self._ended and not self._ahead:
+            self.close()
+            self._rooms.waiting.begin(self)  # they may never read it
         else:
             self._rooms.waiting.begin(self)
 
@@ -189,3 +204,5 @@ class Door(asyncio.Protocol):
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         protocol.data_received(data)
+        if self._ended and not protocol.eof_received():
+            transport.close()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import structlog
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from edge_gateway import problems
 from edge_gateway.http.door import Door
@@ -44,12 +44,14 @@ class Bounds:
 class _Protocol(web.RequestHandler):
     """A connection that is the server's. `slow`: those who do not read what waits for them."""
 
-    __slots__ = ("_connection", "_slow")
+    __slots__ = ("_body", "_connection", "_slow")
 
     def __init__(self, server: _Server, slow: Patience[_Protocol], **options: Any) -> None:
         super().__init__(server, **options)
         self._slow = slow
         self._connection: asyncio.Transport | None = None
+        self._body: StreamReader | None = None
+        """Of the latest request."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is served from here on; once that is over it is closed, and may still wait to be read."""
@@ -57,6 +59,20 @@ class _Protocol(web.RequestHandler):
         self._connection = self.transport
         if self._task_handler is not None:
             self._task_handler.add_done_callback(self._wait_for_reader)
+
+    def data_received(self, data: bytes) -> None:
+        """Requests, or pieces of them."""
+        super().data_received(data)
+        if self._messages:
+            self._body = self._messages[-1][1]
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp's own never waits
+        """As the door's: whole requests are answered, the rest of a body is not waited for."""
+        waits = self._waiter is not None and not self._waiter.done()
+        if waits or self._body is None or not self._body.is_eof():
+            return False
+        self.close()  # once the one in work is answered
+        return True
 
     def pause_writing(self) -> None:
         """The client does not read."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -61,6 +63,13 @@ async def named(visitor: Visitor) -> Reply | None:
 
 def post(path: str, body: bytes, more: str = "") -> bytes:
     return f"POST {path} HTTP/1.1\r\nHost: x\r\n{more}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Ends the connection in both directions, so that its other end hears of it at once."""
+    linger = struct.pack("ii", 1, 0)
+    writer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
 
 
 async def end_of(reader: asyncio.StreamReader) -> bytes:

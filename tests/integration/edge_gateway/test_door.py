@@ -244,3 +244,62 @@ async def test_a_request_in_work_is_answered_before_the_edge_is_gone(
             await stopping
         assert status == 204
         assert ("\r\nConnection: close\r\n" in told) == (cut == 0)  # the HTTP server just ends it
+
+
+_HALVES = {
+    "plain": b"",
+    "chunked": b"Transfer-Encoding: chunked\r\n",
+    "the last of its connection": b"Connection: close\r\n",
+}
+
+
+@pytest.mark.parametrize("what", _HALVES)
+async def test_who_says_that_this_was_all_is_answered_and_the_connection_ends(
+    keys: Keys, redis_url: str, issuer: Issuer, what: str
+) -> None:
+    async with run_edge(keys, redis_url, issuer) as edge:
+        asked, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(_request: object, _user: object) -> conversation_rpc.PutBlockResponse:
+            asked.set()
+            await go_on.wait()
+            return conversation_rpc.PutBlockResponse()
+
+        edge.services.answers["PutBlock"] = slow
+        came = await _Connection.open(edge)
+        token = edge.issuer.token(somebody()).encode()
+        head = b"PUT /v1/blocks/bob HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + token + b"\r\n"
+        body = b"0\r\n\r\n" if what == "chunked" else b""
+        came.writer.write(head + _HALVES[what] + b"\r\n" + body)
+        came.writer.write_eof()
+        async with asyncio.timeout(30):
+            await asked.wait()
+            for _ in range(20):  # the edge reads on
+                await asyncio.sleep(0)
+            go_on.set()
+            status, _, _ = await came.answer()
+            assert (status, await came.reader.read()) == (204, b"")
+        came.writer.close()
+
+
+@pytest.mark.parametrize("cut", [0, 20])
+async def test_who_says_no_more_in_the_middle_of_a_body_is_not_waited_for(edge: Edge, cut: int) -> None:
+    token = edge.issuer.token(somebody())
+    length = "Transfer-Encoding: chunked" if cut else "Content-Length: 5"
+    more = [f"Authorization: Bearer {token}", _JSON, length, "", ""]
+    head = "\r\n".join([f"POST {_MESSAGES} HTTP/1.1", "Host: x", *more])
+    came = await _Connection.open(edge)
+    await came.say(head.encode(), cut)
+    came.writer.write_eof()
+    async with asyncio.timeout(10):  # less than a body may take
+        assert await came.reader.read() == b""
+    came.writer.close()
+
+
+async def test_who_asks_for_an_upgrade_and_says_no_more_is_not_let_in(edge: Edge) -> None:
+    came = await _Connection.open(edge)
+    came.writer.write(_handshake(edge))
+    came.writer.write_eof()
+    async with asyncio.timeout(30):
+        assert await came.reader.read() == b""
+    came.writer.close()

@@ -8,7 +8,7 @@ import pytest
 
 from edge_gateway.http.reply import Reply
 from edge_gateway.http.visitor import Visitor
-from tests.support.doors import HANDSHAKE, answer_of, door, end_of, named, nobody, post, until
+from tests.support.doors import HANDSHAKE, answer_of, door, end_of, named, nobody, post, reset, until
 
 
 async def test_requests_of_one_connection_are_answered_one_after_the_other() -> None:
@@ -45,6 +45,28 @@ async def test_a_request_that_comes_meanwhile_waits_for_its_turn() -> None:
         assert (await answer_of(reader))[1] == b"POST /1 one"
         assert (await answer_of(reader))[1] == b"POST /2 two"
         writer.close()
+
+
+async def test_who_says_no_more_is_answered_all_that_they_had_asked() -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(visitor: Visitor) -> Reply | None:
+        begun.set()
+        await go_on.wait()
+        return await named(visitor)
+
+    async with door(slow) as (rooms, connect):
+        reader, writer = await connect()
+        writer.write(post("/1", b"one"))
+        await begun.wait()
+        (visited,) = rooms.answering
+        writer.write(post("/2", b"two"))
+        writer.write_eof()
+        await until(lambda: visited._ended)
+        go_on.set()
+        assert [(await answer_of(reader))[1] for _ in range(2)] == [b"POST /1 one", b"POST /2 two"]
+        assert await end_of(reader) == b""
+        assert not rooms.waiting
 
 
 @pytest.mark.parametrize("cut", [1, 50, 99_999])
@@ -157,7 +179,7 @@ async def test_who_is_gone_is_answered_no_more_and_what_they_asked_is_done() -> 
         writer.write(post("/", b"x"))
         await begun.wait()
         (visited,) = rooms.answering
-        writer.transport.abort()
+        reset(writer)
         await until(lambda: visited.transport is None)
         go_on.set()
         async with asyncio.timeout(30):

@@ -94,6 +94,27 @@ async def test_who_reads_a_little_more_and_had_asked_again_does_not_stay_for_eve
         writer.close()
 
 
+async def test_who_says_no_more_and_does_not_read_the_answer_does_not_stay_for_ever() -> None:
+    go_on = asyncio.Event()
+
+    async def answer(_visitor: Visitor) -> Reply | None:
+        await go_on.wait()
+        return Reply(200, b"x" * 16_000_000)
+
+    async with door(answer, idle_s=0.1) as (rooms, connect):
+        _, writer = await connect()
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(post("/", b"x"))
+        await until(lambda: rooms.answering)
+        (slow,) = rooms.answering
+        writer.write_eof()
+        await until(lambda: slow._ended)
+        go_on.set()
+        await until(lambda: slow.transport is None)
+        assert not rooms.waiting
+        writer.close()
+
+
 async def test_a_door_that_closes_waits_for_answers_but_not_for_ever() -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
 
