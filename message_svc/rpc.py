@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -151,6 +151,9 @@ class MessageServicer(service_pb2_grpc.MessageServiceServicer):
             for place, new, outcome in zip(places, news, found, strict=True):
                 outcomes[place] = send_outcome(new.sender_id, outcome)
         return rpc.SendMessagesResponse(outcomes=outcomes)
+
+    def StreamSends(self, request_iterator: object, context: Context) -> NoReturn:
+        raise NotImplementedError  # the server has SendMessages answer each call that it carries
 
     async def ListMessages(
         self, request: rpc.ListMessagesRequest, context: Context

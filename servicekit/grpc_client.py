@@ -1,15 +1,18 @@
 """The client of one service: deadlines that shrink, bounded retries, credentials, one typed error."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast
 
 import grpc
 from opentelemetry import trace
 
 from servicekit import telemetry
 from servicekit.errors import ChatError, DeadlineError, Reason, from_rpc_error
+from servicekit.grpc_streams import CallStreams
 from servicekit.identity import ActingUser, Signer, call_metadata
 from servicekit.interceptors.deadline import remaining_seconds
 from servicekit.retry import RetryBudget, backoff_seconds
@@ -17,6 +20,12 @@ from servicekit.retry import RetryBudget, backoff_seconds
 StubT = TypeVar("StubT")
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
+
+if TYPE_CHECKING:  # generic in its stubs only
+    Method: TypeAlias = (
+        grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]
+        | grpc.aio.StreamStreamMultiCallable[RequestT, ResponseT]
+    )
 
 _ATTEMPTS = 4
 _OWN_SHARE_SECONDS = 0.05
@@ -54,7 +63,7 @@ class ServiceClient(Generic[StubT]):
 
     async def call(
         self,
-        method: grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT],
+        method: Method[RequestT, ResponseT],
         request: RequestT,
         *,
         timeout: float,
@@ -63,6 +72,8 @@ class ServiceClient(Generic[StubT]):
         serves: Sequence[trace.Span] = (),
     ) -> ResponseT:
         """Calls `method` (`client.stub.SendMessages`) and returns its response; raises ChatError only.
+
+        Of a method that carries another's calls (`stub.StreamSends`) the request holds one in `call`.
 
         `timeout`: seconds for all attempts, cut to what the surrounding RPC has left. `acting`: the person it
         is for, or an assertion of them that this service signed. `idempotent` calls are repeated on
@@ -110,7 +121,7 @@ class ServiceClient(Generic[StubT]):
 
     async def _attempt(
         self,
-        method: grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT],
+        method: Method[RequestT, ResponseT],
         request: RequestT,
         deadline: float,
         acting: ActingUser | str | None,
@@ -125,7 +136,9 @@ class ServiceClient(Generic[StubT]):
         if request_id is not None:
             metadata.append((telemetry.REQUEST_ID, request_id))
         try:
-            return await method(request, timeout=left, metadata=metadata)
+            call: Any = method  # both kinds are called alike (CallStreams)
+            response: ResponseT = await call(request, timeout=left, metadata=metadata)
+            return response
         except grpc.aio.UsageError as error:
             raise ChatError(Reason.UNAVAILABLE, "The client is closed.") from error
 
@@ -182,6 +195,12 @@ class _NamedChannel:
         return taken
 
     def _streaming(self, method: str, *_: Any, **__: Any) -> Any:
-        raise TypeError(f"{method} streams; this client makes unary calls only")
+        raise TypeError(f"{method} streams one way; this client makes calls only")
 
-    unary_stream = stream_unary = stream_stream = _streaming
+    unary_stream = stream_unary = _streaming
+
+    def stream_stream(self, method: str, *args: Any, **options: Any) -> Any:
+        """Streams both ways carry calls: every other kind is refused by the servers."""
+        taken = CallStreams(self._channel.stream_stream(method, *args, **options))
+        self._names[taken] = method.removeprefix("/")
+        return taken

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 import grpc
 import structlog
+from google.protobuf import descriptor_pool, message_factory
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from servicekit.identity import Trust
-from servicekit.interceptors import server_interceptors
+from servicekit.interceptors import make_chain
+from servicekit.interceptors.policy import policies
+from servicekit.interceptors.streams import Handler
 from servicekit.runner import StartError
 from servicekit.settings import GrpcServerSettings
 
@@ -29,13 +32,14 @@ _MAX_METADATA_BYTES = 32 * 1024
 
 
 class GrpcServer:
-    """Serves unary RPCs whose policy is in their contract.
+    """Serves unary RPCs whose policy is in their contract, and streams of their calls.
 
     `service_names` are the full names of what `add_servicers` adds, neither more nor fewer. `ready` is
     awaited again and again until it does not raise; only then health answers SERVING. It is not asked later:
     losing a backing service shows as UNAVAILABLE answers, which heal faster than a name out of rotation.
 
-    ValueError when an RPC declares no policy, streams, or belongs to a service that is not named.
+    ValueError when an RPC declares no policy, streams anything but calls of a unary one (`stream_of`), or
+    belongs to a service that is not named.
     """
 
     def __init__(
@@ -51,13 +55,15 @@ class GrpcServer:
         self._service_names = tuple(service_names)
         self._ready = ready
         self._becoming_ready: asyncio.Task[None] | None = None
+        table = policies(service_names)
+        self._chain = make_chain(
+            trust,
+            table,
+            max_concurrent=settings.grpc_max_concurrent,
+            default_deadline=settings.grpc_default_deadline_seconds,
+        )
         self._server = grpc.aio.server(
-            interceptors=server_interceptors(
-                trust,
-                service_names,
-                max_concurrent=settings.grpc_max_concurrent,
-                default_deadline=settings.grpc_default_deadline_seconds,
-            ),
+            interceptors=[self._chain],
             options=_options(settings),
             maximum_concurrent_rpcs=2 * settings.grpc_max_concurrent + _PROBES,
         )
@@ -65,6 +71,9 @@ class GrpcServer:
         add_servicers(cast(grpc.aio.Server, registrar))
         if registrar.names != set(service_names):
             raise ValueError(f"added {sorted(registrar.names)}, but named {sorted(service_names)}")
+        for method, policy in table.items():
+            if policy.stream_of:
+                self._carry(method, policy.stream_of, registrar.handlers)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if settings.grpc_reflection:
@@ -89,11 +98,21 @@ class GrpcServer:
         return self._port
 
     async def drain(self) -> None:
-        """Turns health to NOT_SERVING, takes no new calls and gives those in work `grpc_drain_seconds`."""
+        """Turns health to NOT_SERVING, takes no new calls and gives those in work `grpc_drain_seconds`.
+
+        Streams end once the call that they carry is answered.
+        """
         if self._becoming_ready is not None:
             self._becoming_ready.cancel()
         await self._health.enter_graceful_shutdown()
+        self._chain.end_streams()
         await self._server.stop(self._settings.grpc_drain_seconds)
+
+    def _carry(self, method: str, unary: str, handlers: Mapping[str, Handler]) -> None:
+        service, _, name = method[1:].partition("/")
+        streaming = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
+        response = message_factory.GetMessageClass(streaming.output_type)
+        self._chain.carry(method, handlers[method], unary, handlers[unary], response)
 
     async def _serving(self) -> None:
         for name in ("", *self._service_names):
@@ -134,6 +153,8 @@ class _Registrar:
     def __init__(self, server: grpc.aio.Server) -> None:
         self._server = server
         self.names: set[str] = set()
+        self.handlers: dict[str, Handler] = {}
+        """By method."""
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         handlers = list(generic_rpc_handlers)
@@ -144,7 +165,8 @@ class _Registrar:
         self._server.add_generic_rpc_handlers(handlers)
 
     def add_registered_method_handlers(
-        self, service_name: str, method_handlers: Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]
+        self, service_name: str, method_handlers: Mapping[str, Handler]
     ) -> None:
         self.names.add(service_name)
+        self.handlers |= {f"/{service_name}/{name}": handler for name, handler in method_handlers.items()}
         self._server.add_registered_method_handlers(service_name, method_handlers)

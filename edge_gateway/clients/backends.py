@@ -157,13 +157,14 @@ class Backends:
         self, members: Sequence[Member], timeout: float
     ) -> Sequence[message_rpc.SendOutcome]:
         self._on_send_call(len(members))
-        request = message_rpc.SendMessagesRequest(sends=[member.send for member in members])
+        asked = message_rpc.SendMessagesRequest(sends=[member.send for member in members])
+        request = message_rpc.StreamSendsRequest(call=asked)
         # A call of one is made in its sender's own span; one of many links to theirs, where they are kept.
         together = len(members) > 1
         spans = [each.span for each in members if each.span.is_recording()] if together else ()
         stub = self._messages.stub
-        response = await self._messages.call(stub.SendMessages, request, None, timeout=timeout, serves=spans)
-        return response.outcomes
+        response = await self._messages.call(stub.StreamSends, request, None, timeout=timeout, serves=spans)
+        return response.answer.outcomes
 
     async def list_messages(
         self, user: ActingUser, request: message_rpc.ListMessagesRequest

@@ -6,15 +6,17 @@ import asyncio
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Generic
+from typing import TYPE_CHECKING, Generic
 
-import grpc
 import structlog
 from opentelemetry import trace
 
 from servicekit.errors import ChatError, Reason
 from servicekit.grpc_client import RequestT, ResponseT, ServiceClient, StubT
 from servicekit.identity import ActingUser
+
+if TYPE_CHECKING:
+    from servicekit.grpc_client import Method
 
 _ANSWER_S = 0.1
 """What a call leaves of the budget, to answer with. Not a setting: the edge's own work takes less."""
@@ -62,7 +64,7 @@ class Service(Generic[StubT]):
 
     async def call(
         self,
-        method: grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT],
+        method: Method[RequestT, ResponseT],
         request: RequestT,
         acting: ActingUser | None,
         *,

@@ -24,7 +24,7 @@ class DeadlineInterceptor(UnaryInterceptor):
 
     async def around(self, call: Call, proceed: Proceed) -> Any:
         """Handles the call within its time; DeadlineError when that passes."""
-        given: float | None = call.context.time_remaining()
+        given = call.time_remaining()
         seconds = self._default if given is None else given
         if seconds <= 0:
             raise DeadlineError

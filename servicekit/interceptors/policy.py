@@ -20,10 +20,14 @@ class Policy:
     """Kinds of caller that are let in."""
     user_required: bool
     """Whether the call's metadata must carry an assertion; one that is not required is ignored."""
+    stream_of: str = ""
+    """The unary method whose calls it carries; "" for a unary one."""
 
 
 def policies(service_names: Sequence[str]) -> Mapping[str, Policy]:
-    """Policies by method ("/package.Service/Method"). ValueError for an RPC that declares none or streams."""
+    """Policies by method ("/package.Service/Method"). ValueError for an RPC that declares none,
+    or streams anything but calls of a unary one.
+    """
     found: dict[str, Policy] = {}
     for name in service_names:
         try:
@@ -36,21 +40,49 @@ def policies(service_names: Sequence[str]) -> Mapping[str, Policy]:
 
 
 def _policy(method: descriptor.MethodDescriptor) -> Policy:
-    if method.client_streaming or method.server_streaming:
-        raise ValueError(f"{method.full_name} streams; this server takes unary calls only")
     declared = method.GetOptions().Extensions[policy_pb2.policy]
     callers = frozenset(CALLER_KINDS[number] for number in declared.callers if number in CALLER_KINDS)
     if not callers or declared.acting_user == policy_pb2.ACTING_USER_UNSPECIFIED:
         raise ValueError(f"{method.full_name} declares no policy (callers and acting_user)")
-    return Policy(callers, declared.acting_user == policy_pb2.ACTING_USER_REQUIRED)
+    stream_of = ""
+    if method.client_streaming or method.server_streaming:
+        stream_of = _carried(method, declared)
+    elif declared.stream_of:
+        raise ValueError(f"{method.full_name} declares stream_of and does not stream")
+    return Policy(callers, declared.acting_user == policy_pb2.ACTING_USER_REQUIRED, stream_of)
+
+
+_OF_EACH_CALL = {"call", "traceparent", "request_id", "timeout_ms"}
+
+
+def _carried(method: descriptor.MethodDescriptor, declared: policy_pb2.Policy) -> str:
+    """The unary method whose calls a streaming one carries."""
+    service = method.containing_service
+    unary = service.methods_by_name.get(declared.stream_of)
+    if unary is None or unary.client_streaming or unary.server_streaming:
+        raise ValueError(f"{method.full_name} streams, and declares no unary RPC of its service as stream_of")
+    if not (method.client_streaming and method.server_streaming):
+        raise ValueError(f"{method.full_name} streams one way only")
+    asked, answered = method.input_type.fields_by_name, method.output_type.fields_by_name
+    if not (
+        set(asked) == _OF_EACH_CALL
+        and asked["call"].message_type is unary.input_type
+        and set(answered) == {"answer"}
+        and answered["answer"].message_type is unary.output_type
+    ):
+        raise ValueError(f"{method.full_name} carries something else than calls of {unary.name}")
+    other = unary.GetOptions().Extensions[policy_pb2.policy]
+    if (set(other.callers), other.acting_user) != (set(declared.callers), declared.acting_user):
+        raise ValueError(f"{method.full_name} has another policy than {unary.name}")
+    return f"/{service.full_name}/{unary.name}"
 
 
 class PolicyInterceptor(UnaryInterceptor):
     """Proves the caller and the acting user, and sets both for the handler."""
 
-    def __init__(self, trust: Trust, service_names: Sequence[str]) -> None:
+    def __init__(self, trust: Trust, table: Mapping[str, Policy]) -> None:
         self._trust = trust
-        self._policies = policies(service_names)
+        self._policies = table
 
     async def around(self, call: Call, proceed: Proceed) -> Any:
         """Lets the call through; else UNAUTHENTICATED or FORBIDDEN (also for a method unknown here)."""

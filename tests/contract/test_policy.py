@@ -43,17 +43,21 @@ def test_the_rpc_declares_its_callers_and_its_acting_user(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_the_rpc_is_unary(name: str) -> None:
-    assert not METHODS[name].client_streaming
-    assert not METHODS[name].server_streaming
+def test_the_rpc_streams_exactly_when_it_carries_the_calls_of_another(name: str) -> None:
+    method = METHODS[name]
+    carries = bool(method.GetOptions().Extensions[policy_pb2.policy].stream_of)
+    assert method.client_streaming == carries
+    assert method.server_streaming == carries
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_batch_carries_an_assertion_in_each_item_exactly_when_its_policy_says_so(name: str) -> None:
     declared = METHODS[name].GetOptions().Extensions[policy_pb2.policy]
+    carried = METHODS[name].input_type.fields_by_name.get("call")
+    asked = carried.message_type if carried and carried.message_type else METHODS[name].input_type
     items = [
         field
-        for field in METHODS[name].input_type.fields
+        for field in asked.fields
         if field.message_type is not None and "acting_user" in field.message_type.fields_by_name
     ]
     assert bool(items) == (declared.acting_user == policy_pb2.ACTING_USER_PER_ITEM)
@@ -73,3 +77,5 @@ def test_the_server_enforces_what_the_contracts_declare() -> None:
     assert not table["/splits.chat.message.v1.MessageService/ApplyGates"].user_required
     assert table["/splits.chat.message.v1.MessageService/ListMessages"].callers == {"edge", "internal"}
     assert table["/splits.chat.message.v1.MessageService/ListMessages"].user_required
+    stream = table["/splits.chat.message.v1.MessageService/StreamSends"]
+    assert stream.stream_of == "/splits.chat.message.v1.MessageService/SendMessages"

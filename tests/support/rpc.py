@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import grpc
 from splits.chat.message.v1 import service_pb2 as rpc
@@ -61,6 +61,9 @@ class SmallService(service_pb2_grpc.MessageServiceServicer):
         self.calls += 1
         await self.handle()
         return rpc.SendMessagesResponse()
+
+    def StreamSends(self, request_iterator: object, context: Context) -> NoReturn:
+        raise NotImplementedError  # as of every service: the server answers with SendMessages
 
 
 def small_service(handle: Unread = answer) -> SmallService:

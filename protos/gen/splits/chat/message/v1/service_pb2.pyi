@@ -280,6 +280,66 @@ class SendMessagesRequest(_message.Message):
 Global___SendMessagesRequest: _TypeAlias = SendMessagesRequest  # noqa: Y015
 
 @_typing.final
+class StreamSendsRequest(_message.Message):
+    """The next call; the one before is answered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    traceparent: _builtins.str
+    """W3C trace context of this call; empty: none."""
+    request_id: _builtins.str
+    """The request that it is made for; empty: none."""
+    timeout_ms: _builtins.int
+    """Milliseconds until nobody waits for the answer any more; 0: as long as the server allows."""
+    @_builtins.property
+    def call(self) -> Global___SendMessagesRequest:
+        """What is asked."""
+
+    def __init__(
+        self,
+        *,
+        call: Global___SendMessagesRequest | None = ...,
+        traceparent: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        timeout_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "request_id", b"request_id", "timeout_ms", b"timeout_ms", "traceparent", b"traceparent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamSendsRequest: _TypeAlias = StreamSendsRequest  # noqa: Y015
+
+@_typing.final
+class StreamSendsResponse(_message.Message):
+    """The answer to the call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answer(self) -> Global___SendMessagesResponse:
+        """As SendMessages answers."""
+
+    def __init__(
+        self,
+        *,
+        answer: Global___SendMessagesResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamSendsResponse: _TypeAlias = StreamSendsResponse  # noqa: Y015
+
+@_typing.final
 class Send(_message.Message):
     """One message to store."""
 

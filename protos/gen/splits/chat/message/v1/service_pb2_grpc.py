@@ -55,6 +55,11 @@ class MessageServiceStub:
                 request_serializer=splits_dot_chat_dot_message_dot_v1_dot_service__pb2.SendMessagesRequest.SerializeToString,
                 response_deserializer=splits_dot_chat_dot_message_dot_v1_dot_service__pb2.SendMessagesResponse.FromString,
                 _registered_method=True)
+        self.StreamSends = channel.stream_stream(
+                '/splits.chat.message.v1.MessageService/StreamSends',
+                request_serializer=splits_dot_chat_dot_message_dot_v1_dot_service__pb2.StreamSendsRequest.SerializeToString,
+                response_deserializer=splits_dot_chat_dot_message_dot_v1_dot_service__pb2.StreamSendsResponse.FromString,
+                _registered_method=True)
         self.ListMessages = channel.unary_unary(
                 '/splits.chat.message.v1.MessageService/ListMessages',
                 request_serializer=splits_dot_chat_dot_message_dot_v1_dot_service__pb2.ListMessagesRequest.SerializeToString,
@@ -146,6 +151,14 @@ class MessageServiceServicer:
 
     def SendMessages(self, request, context):
         """Stores messages, each for its own acting user and with its own outcome, in the order given.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamSends(self, request_iterator, context):
+        """SendMessages, call after call: for callers that send all the time, to whom beginning and ending each call is
+        half of what it costs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -259,6 +272,11 @@ def add_MessageServiceServicer_to_server(servicer, server):
                     servicer.SendMessages,
                     request_deserializer=splits_dot_chat_dot_message_dot_v1_dot_service__pb2.SendMessagesRequest.FromString,
                     response_serializer=splits_dot_chat_dot_message_dot_v1_dot_service__pb2.SendMessagesResponse.SerializeToString,
+            ),
+            'StreamSends': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamSends,
+                    request_deserializer=splits_dot_chat_dot_message_dot_v1_dot_service__pb2.StreamSendsRequest.FromString,
+                    response_serializer=splits_dot_chat_dot_message_dot_v1_dot_service__pb2.StreamSendsResponse.SerializeToString,
             ),
             'ListMessages': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMessages,
@@ -430,6 +448,33 @@ class MessageService:
             '/splits.chat.message.v1.MessageService/SendMessages',
             splits_dot_chat_dot_message_dot_v1_dot_service__pb2.SendMessagesRequest.SerializeToString,
             splits_dot_chat_dot_message_dot_v1_dot_service__pb2.SendMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamSends(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/splits.chat.message.v1.MessageService/StreamSends',
+            splits_dot_chat_dot_message_dot_v1_dot_service__pb2.StreamSendsRequest.SerializeToString,
+            splits_dot_chat_dot_message_dot_v1_dot_service__pb2.StreamSendsResponse.FromString,
             options,
             channel_credentials,
             insecure,

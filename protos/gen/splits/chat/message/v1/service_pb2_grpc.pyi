@@ -45,6 +45,10 @@ class MessageServiceStub:
     """Which gate versions are held, for the reconciler."""
     SendMessages: _grpc.UnaryUnaryMultiCallable[_service_pb2.SendMessagesRequest, _service_pb2.SendMessagesResponse]
     """Stores messages, each for its own acting user and with its own outcome, in the order given."""
+    StreamSends: _grpc.StreamStreamMultiCallable[_service_pb2.StreamSendsRequest, _service_pb2.StreamSendsResponse]
+    """SendMessages, call after call: for callers that send all the time, to whom beginning and ending each call is
+    half of what it costs.
+    """
     ListMessages: _grpc.UnaryUnaryMultiCallable[_service_pb2.ListMessagesRequest, _service_pb2.ListMessagesResponse]
     """A conversation's messages, in order. NOT_FOUND for those who are not in it."""
     EditMessage: _grpc.UnaryUnaryMultiCallable[_service_pb2.EditMessageRequest, _service_pb2.EditMessageResponse]
@@ -91,6 +95,10 @@ class MessageServiceAsyncStub(MessageServiceStub):
     """Which gate versions are held, for the reconciler."""
     SendMessages: _aio.UnaryUnaryMultiCallable[_service_pb2.SendMessagesRequest, _service_pb2.SendMessagesResponse]  # type: ignore[assignment]
     """Stores messages, each for its own acting user and with its own outcome, in the order given."""
+    StreamSends: _aio.StreamStreamMultiCallable[_service_pb2.StreamSendsRequest, _service_pb2.StreamSendsResponse]  # type: ignore[assignment]
+    """SendMessages, call after call: for callers that send all the time, to whom beginning and ending each call is
+    half of what it costs.
+    """
     ListMessages: _aio.UnaryUnaryMultiCallable[_service_pb2.ListMessagesRequest, _service_pb2.ListMessagesResponse]  # type: ignore[assignment]
     """A conversation's messages, in order. NOT_FOUND for those who are not in it."""
     EditMessage: _aio.UnaryUnaryMultiCallable[_service_pb2.EditMessageRequest, _service_pb2.EditMessageResponse]  # type: ignore[assignment]
@@ -158,6 +166,16 @@ class MessageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_service_pb2.SendMessagesResponse, _abc.Awaitable[_service_pb2.SendMessagesResponse]]:
         """Stores messages, each for its own acting user and with its own outcome, in the order given."""
+
+    @_abc_1.abstractmethod
+    def StreamSends(
+        self,
+        request_iterator: _MaybeAsyncIterator[_service_pb2.StreamSendsRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_service_pb2.StreamSendsResponse], _abc.AsyncIterator[_service_pb2.StreamSendsResponse]]:
+        """SendMessages, call after call: for callers that send all the time, to whom beginning and ending each call is
+        half of what it costs.
+        """
 
     @_abc_1.abstractmethod
     def ListMessages(

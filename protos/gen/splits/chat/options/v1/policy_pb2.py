@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#splits/chat/options/v1/policy.proto\x12\x16splits.chat.options.v1\x1a google/protobuf/descriptor.proto\"r\n\x06Policy\x12/\n\x07\x63\x61llers\x18\x01 \x03(\x0e\x32\x1e.splits.chat.options.v1.Caller\x12\x37\n\x0b\x61\x63ting_user\x18\x02 \x01(\x0e\x32\".splits.chat.options.v1.ActingUser*\xca\x01\n\x06\x43\x61ller\x12\x16\n\x12\x43\x41LLER_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x43\x41LLER_EDGE\x10\x01\x12\x13\n\x0f\x43\x41LLER_INTERNAL\x10\x02\x12\x1b\n\x17\x43\x41LLER_CONVERSATION_SVC\x10\x03\x12\x16\n\x12\x43\x41LLER_MESSAGE_SVC\x10\x04\x12\x17\n\x13\x43\x41LLER_PRESENCE_SVC\x10\x05\x12\x19\n\x15\x43\x41LLER_ATTACHMENT_SVC\x10\x06\x12\x19\n\x15\x43\x41LLER_MODERATION_SVC\x10\x07*\x8d\x01\n\nActingUser\x12\x1b\n\x17\x41\x43TING_USER_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41\x43TING_USER_NONE\x10\x01\x12\x18\n\x14\x41\x43TING_USER_REQUIRED\x10\x02\x12\x18\n\x14\x41\x43TING_USER_PER_ITEM\x10\x03\x12\x18\n\x14\x41\x43TING_USER_TOGETHER\x10\x04:P\n\x06policy\x12\x1e.google.protobuf.MethodOptions\x18\x8d\x8c\x03 \x01(\x0b\x32\x1e.splits.chat.options.v1.Policyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#splits/chat/options/v1/policy.proto\x12\x16splits.chat.options.v1\x1a google/protobuf/descriptor.proto\"\x85\x01\n\x06Policy\x12/\n\x07\x63\x61llers\x18\x01 \x03(\x0e\x32\x1e.splits.chat.options.v1.Caller\x12\x37\n\x0b\x61\x63ting_user\x18\x02 \x01(\x0e\x32\".splits.chat.options.v1.ActingUser\x12\x11\n\tstream_of\x18\x03 \x01(\t*\xca\x01\n\x06\x43\x61ller\x12\x16\n\x12\x43\x41LLER_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x43\x41LLER_EDGE\x10\x01\x12\x13\n\x0f\x43\x41LLER_INTERNAL\x10\x02\x12\x1b\n\x17\x43\x41LLER_CONVERSATION_SVC\x10\x03\x12\x16\n\x12\x43\x41LLER_MESSAGE_SVC\x10\x04\x12\x17\n\x13\x43\x41LLER_PRESENCE_SVC\x10\x05\x12\x19\n\x15\x43\x41LLER_ATTACHMENT_SVC\x10\x06\x12\x19\n\x15\x43\x41LLER_MODERATION_SVC\x10\x07*\x8d\x01\n\nActingUser\x12\x1b\n\x17\x41\x43TING_USER_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41\x43TING_USER_NONE\x10\x01\x12\x18\n\x14\x41\x43TING_USER_REQUIRED\x10\x02\x12\x18\n\x14\x41\x43TING_USER_PER_ITEM\x10\x03\x12\x18\n\x14\x41\x43TING_USER_TOGETHER\x10\x04:P\n\x06policy\x12\x1e.google.protobuf.MethodOptions\x18\x8d\x8c\x03 \x01(\x0b\x32\x1e.splits.chat.options.v1.Policyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'splits.chat.options.v1.policy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CALLER']._serialized_start=214
-  _globals['_CALLER']._serialized_end=416
-  _globals['_ACTINGUSER']._serialized_start=419
-  _globals['_ACTINGUSER']._serialized_end=560
-  _globals['_POLICY']._serialized_start=97
-  _globals['_POLICY']._serialized_end=211
+  _globals['_CALLER']._serialized_start=234
+  _globals['_CALLER']._serialized_end=436
+  _globals['_ACTINGUSER']._serialized_start=439
+  _globals['_ACTINGUSER']._serialized_end=580
+  _globals['_POLICY']._serialized_start=98
+  _globals['_POLICY']._serialized_end=231
 # @@protoc_insertion_point(module_scope)

@@ -107,8 +107,15 @@ class Policy(_message.Message):
 
     CALLERS_FIELD_NUMBER: _builtins.int
     ACTING_USER_FIELD_NUMBER: _builtins.int
+    STREAM_OF_FIELD_NUMBER: _builtins.int
     acting_user: Global___ActingUser.ValueType
     """Whether the call carries a signed assertion of the person it acts for."""
+    stream_of: _builtins.str
+    """Of an RPC that streams both ways: the unary RPC of the same service whose calls it carries, one after the
+    other. Each request has one in `call`, with what a call's metadata says in `traceparent`, `request_id` and
+    `timeout_ms` (for all of it; 0: the server's own), each response its answer in `answer`. A call that fails
+    ends the stream with its status. Who calls is proven once, by the stream's metadata, and checked with each.
+    """
     @_builtins.property
     def callers(self) -> _containers.RepeatedScalarFieldContainer[Global___Caller.ValueType]:
         """Callers that are let in; any other is refused with PERMISSION_DENIED."""
@@ -118,10 +125,11 @@ class Policy(_message.Message):
         *,
         callers: _abc.Iterable[Global___Caller.ValueType] | None = ...,
         acting_user: Global___ActingUser.ValueType = ...,
+        stream_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting_user", b"acting_user", "callers", b"callers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acting_user", b"acting_user", "callers", b"callers", "stream_of", b"stream_of"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,92 @@
+"""The client's side of streams that carry the calls of a unary RPC (`stream_of` in its policy)."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from servicekit import telemetry
+from servicekit.identity import SERVICE_TOKEN
+
+_LASTS_S = 20.0
+"""At most: it stays with one replica, and with the token it was opened with, good for 30 s more at least."""
+_ENDED = "The stream ended before the call was answered."
+
+
+@dataclass(slots=True)
+class _Open:
+    call: Any
+    until: float
+
+
+class CallStreams:
+    """Called as a unary method is: each call goes over a stream that carries no other one now, or a new one.
+
+    The request holds the call in `call`; what else it has is set here. A call that fails, or is given up,
+    ends its stream. After 10 to 20 s another is opened, with which the next replica has its turn.
+    """
+
+    def __init__(self, method: Any) -> None:
+        """`method`: the channel's multi-callable of the streaming RPC."""
+        self._method = method
+        self._idle: list[_Open] = []
+
+    async def __call__(self, request: Any, *, timeout: float, metadata: Sequence[tuple[str, str]]) -> Any:
+        """The response. `timeout`: seconds. Raises grpc.aio.AioRpcError only, as a unary call does."""
+        known = dict(metadata)
+        request.traceparent = known.get(telemetry.TRACEPARENT, "")
+        request.request_id = known.get(telemetry.REQUEST_ID, "")
+        request.timeout_ms = max(1, int(timeout * 1000))
+        stream = await self._take(known[SERVICE_TOKEN])
+        answered = False
+        try:
+            async with asyncio.timeout(timeout):
+                await _write(stream.call, request)
+                response = await stream.call.read()
+                answered = response is not grpc.aio.EOF
+        except TimeoutError:
+            raise _error(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded") from None
+        finally:
+            if not answered:
+                stream.call.cancel()
+        if not answered:
+            raise _error(grpc.StatusCode.UNAVAILABLE, _ENDED)
+        if asyncio.get_running_loop().time() < stream.until:
+            self._idle.append(stream)
+        else:
+            await stream.call.done_writing()
+        return response
+
+    async def _take(self, token: str) -> _Open:
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            stream = self._idle.pop()
+            if stream.call.done():
+                continue
+            if now < stream.until:
+                return stream
+            await stream.call.done_writing()
+        # Not all at one time: that would be a moment in which all calls are dear.
+        until = now + _LASTS_S * random.uniform(0.5, 1)  # noqa: S311 - no secret
+        return _Open(self._method(metadata=[(SERVICE_TOKEN, token)]), until)
+
+
+async def _write(call: Any, request: Any) -> None:
+    """A stream may end while it is written to: gRPC has two ways to say so, and neither is its status."""
+    try:
+        await call.write(request)
+    except asyncio.InvalidStateError as error:
+        raise _error(grpc.StatusCode.UNAVAILABLE, _ENDED) from error
+    except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.INTERNAL:
+            raise _error(grpc.StatusCode.UNAVAILABLE, _ENDED) from error
+        raise
+
+
+def _error(code: grpc.StatusCode, details: str) -> grpc.aio.AioRpcError:
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details=details)

@@ -1,0 +1,90 @@
+"""Streams that carry the calls of a unary RPC, one after the other (`stream_of` in its policy).
+
+Beginning and ending a call costs gRPC on both sides more than a small message does, so who calls all the time
+keeps a stream. Each call that it carries is handled as one of its own: in a task and a context of its own, by
+all interceptors, with what its request says in place of metadata.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from servicekit import telemetry
+from servicekit.errors import ChatError, Reason, to_status
+from servicekit.identity import SERVICE_TOKEN
+from servicekit.interceptors.base import Call, Step
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+_Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class Streams:
+    """Serves such RPCs. Once `end` was called, a stream ends as soon as it carries no call."""
+
+    def __init__(self) -> None:
+        self._waiting: set[asyncio.Task[Any]] = set()
+        """Those of streams that carry no call now."""
+        self._ending = False
+
+    def end(self) -> None:
+        """Ends all streams, each once the call that it carries is answered."""
+        self._ending = True
+        for task in self._waiting:
+            task.cancel()
+
+    def handler(self, stream: Handler, method: str, step: Step, response: Callable[..., Any]) -> Handler:
+        """Of a streaming RPC whose generated handler is `stream`.
+
+        `step` does each call of the unary `method`, `response` makes the stream's response of its `answer`.
+        """
+        decode: Any = stream.request_deserializer
+
+        async def serve(_requests: object, context: _Context) -> None:
+            token = Call(method, b"", context).metadata(SERVICE_TOKEN)
+            clean = contextvars.copy_context()
+            loop = asyncio.get_running_loop()
+            while (raw := await self._next(context)) is not grpc.aio.EOF:
+                try:
+                    call = _carried(decode(raw), method, context, token)
+                except DecodeError:
+                    error = ChatError(Reason.VALIDATION_FAILED, "The request cannot be read.")
+                    await context.abort_with_status(to_status(error))
+                answer = await loop.create_task(step(call), context=clean.copy())
+                await context.write(response(answer=answer))
+
+        return grpc.stream_stream_rpc_method_handler(
+            serve, request_deserializer=None, response_serializer=stream.response_serializer
+        )
+
+    async def _next(self, context: _Context) -> Any:
+        """The next request's bytes; EOF when there comes no more, or none is taken any more."""
+        task = asyncio.current_task()
+        if self._ending or task is None:
+            return grpc.aio.EOF
+        self._waiting.add(task)
+        try:
+            return await context.read()
+        except asyncio.CancelledError:
+            if not self._ending:
+                raise
+            # What came in this moment was not looked at: whoever sent it hears that the stream has ended.
+            task.uncancel()
+            return grpc.aio.EOF
+        finally:
+            self._waiting.discard(task)
+
+
+def _carried(request: Any, method: str, context: _Context, token: str | None) -> Call:
+    metadata = {
+        SERVICE_TOKEN: token,
+        telemetry.TRACEPARENT: request.traceparent or None,
+        telemetry.REQUEST_ID: request.request_id or None,
+    }
+    seconds = request.timeout_ms / 1000 if request.timeout_ms else None
+    return Call(method, request.call, context, carried=metadata, seconds=seconds)
