@@ -20,14 +20,20 @@ def make_chain(
     trust: Trust, policies: Mapping[str, Policy], *, max_concurrent: int, default_deadline: float
 ) -> Chain:
     """All of them in their order. `policies`: by method."""
+    telemetry, errors, policy = (
+        TelemetryInterceptor(),
+        ErrorsInterceptor(),
+        PolicyInterceptor(trust, policies),
+    )
     return Chain(
         [
-            TelemetryInterceptor(),
-            ErrorsInterceptor(),
+            telemetry,
+            errors,
             AdmissionInterceptor(max_concurrent),
             DeadlineInterceptor(default_deadline),
-            PolicyInterceptor(trust, policies),
+            policy,
             DecodingInterceptor(),
             ValidationInterceptor(),
-        ]
+        ],
+        opening=[telemetry, errors, policy],
     )

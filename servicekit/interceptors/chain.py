@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 
 from servicekit.interceptors.base import Call, Step, UnaryInterceptor
-from servicekit.interceptors.streams import Handler, Streams
+from servicekit.interceptors.streams import Carried, Handler, Streams
 
 # Probes ask for health without credentials, and reflection tells only what the contracts in the
 # repository tell. Both stream, and neither takes part in anything below.
@@ -23,8 +23,12 @@ class Chain(grpc.aio.ServerInterceptor):
     One interceptor of gRPC's for all of ours: each of its own would wrap the handler anew with every call.
     """
 
-    def __init__(self, interceptors: Sequence[UnaryInterceptor]) -> None:
+    def __init__(
+        self, interceptors: Sequence[UnaryInterceptor], *, opening: Sequence[UnaryInterceptor]
+    ) -> None:
+        """`opening`: those around the opening of a stream, before anything that it carries is looked at."""
         self._interceptors = tuple(interceptors)
+        self._open = _chained(opening, _opened)
         self._streams = Streams()
         self._handlers: dict[str, Handler] = {}
         """As wrapped, by method."""
@@ -48,7 +52,8 @@ class Chain(grpc.aio.ServerInterceptor):
 
         `stream` and `handler` are the two as they are generated, `response` is the stream's message.
         """
-        self._handlers[method] = self._streams.handler(stream, unary, self._around(handler), response)
+        carried = Carried(method, unary, self._open, self._around(handler), response)
+        self._handlers[method] = self._streams.handler(stream, carried)
 
     def end_streams(self) -> None:
         """Streams end once the call that they carry is answered; those opened from now on at once."""
@@ -71,11 +76,19 @@ class Chain(grpc.aio.ServerInterceptor):
 
     def _around(self, handler: Handler) -> Step:
         inner: Any = handler.unary_unary
-        step: Step = lambda call: inner(call.request, call.context)  # noqa: E731 - one of a chain of them
-        for interceptor in reversed(self._interceptors):
-            step = _around(interceptor, step)
-        return step
+        return _chained(self._interceptors, lambda call: inner(call.request, call.context))
+
+
+def _chained(interceptors: Sequence[UnaryInterceptor], inner: Step) -> Step:
+    step = inner
+    for interceptor in reversed(interceptors):
+        step = _around(interceptor, step)
+    return step
 
 
 def _around(interceptor: UnaryInterceptor, inner: Step) -> Step:
     return lambda call: interceptor.around(call, lambda: inner(call))
+
+
+async def _opened(_call: Call) -> None:
+    """A stream may be opened."""

@@ -41,14 +41,14 @@ def policies(service_names: Sequence[str]) -> Mapping[str, Policy]:
 
 def _policy(method: descriptor.MethodDescriptor) -> Policy:
     declared = method.GetOptions().Extensions[policy_pb2.policy]
-    callers = frozenset(CALLER_KINDS[number] for number in declared.callers if number in CALLER_KINDS)
-    if not callers or declared.acting_user == policy_pb2.ACTING_USER_UNSPECIFIED:
-        raise ValueError(f"{method.full_name} declares no policy (callers and acting_user)")
     stream_of = ""
     if method.client_streaming or method.server_streaming:
         stream_of = _carried(method, declared)
     elif declared.stream_of:
         raise ValueError(f"{method.full_name} declares stream_of and does not stream")
+    callers = frozenset(CALLER_KINDS[number] for number in declared.callers if number in CALLER_KINDS)
+    if not callers or declared.acting_user == policy_pb2.ACTING_USER_UNSPECIFIED:
+        raise ValueError(f"{method.full_name} declares no policy (callers and acting_user)")
     return Policy(callers, declared.acting_user == policy_pb2.ACTING_USER_REQUIRED, stream_of)
 
 

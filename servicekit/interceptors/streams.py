@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc
@@ -22,6 +23,21 @@ from servicekit.interceptors.base import Call, Step
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What a streaming RPC carries."""
+
+    method: str
+    unary: str
+    """The method whose calls they are."""
+    open: Step
+    """Lets the stream in, or fails."""
+    step: Step
+    """Does one call."""
+    response: Callable[..., Any]
+    """The stream's response, made of its `answer`."""
 
 
 class Streams:
@@ -38,25 +54,24 @@ class Streams:
         for task in self._waiting:
             task.cancel()
 
-    def handler(self, stream: Handler, method: str, step: Step, response: Callable[..., Any]) -> Handler:
-        """Of a streaming RPC whose generated handler is `stream`.
-
-        `step` does each call of the unary `method`, `response` makes the stream's response of its `answer`.
-        """
+    def handler(self, stream: Handler, carried: Carried) -> Handler:
+        """Of a streaming RPC whose generated handler is `stream`."""
         decode: Any = stream.request_deserializer
 
         async def serve(_requests: object, context: _Context) -> None:
-            token = Call(method, b"", context).metadata(SERVICE_TOKEN)
             clean = contextvars.copy_context()
             loop = asyncio.get_running_loop()
+            opened = Call(carried.method, b"", context)
+            await loop.create_task(carried.open(opened), context=clean.copy())
+            token = opened.metadata(SERVICE_TOKEN)
             while (raw := await self._next(context)) is not grpc.aio.EOF:
                 try:
-                    call = _carried(decode(raw), method, context, token)
+                    call = _call(decode(raw), carried.unary, context, token)
                 except DecodeError:
                     error = ChatError(Reason.VALIDATION_FAILED, "The request cannot be read.")
                     await context.abort_with_status(to_status(error))
-                answer = await loop.create_task(step(call), context=clean.copy())
-                await context.write(response(answer=answer))
+                answer = await loop.create_task(carried.step(call), context=clean.copy())
+                await context.write(carried.response(answer=answer))
 
         return grpc.stream_stream_rpc_method_handler(
             serve, request_deserializer=None, response_serializer=stream.response_serializer
@@ -80,7 +95,7 @@ class Streams:
             self._waiting.discard(task)
 
 
-def _carried(request: Any, method: str, context: _Context, token: str | None) -> Call:
+def _call(request: Any, method: str, context: _Context, token: str | None) -> Call:
     metadata = {
         SERVICE_TOKEN: token,
         telemetry.TRACEPARENT: request.traceparent or None,

@@ -97,7 +97,7 @@ async def test_a_shorter_timeout_of_its_own_still_counts(keys: Keys) -> None:
         async with serving(keys, first) as served, calling(served.target, keys) as outer:
             await outer.call(outer.stub.GetUnread, REQUEST, timeout=600, acting=USER)
     assert left[0] is not None
-    assert 0 < left[0] <= 30
+    assert 0 < left[0] < 31  # gRPC rounds up what it tells a server
 
 
 async def test_a_call_whose_time_is_over_is_not_made(keys: Keys) -> None:
