@@ -78,8 +78,6 @@ _TRANSPORT: dict[grpc.StatusCode, Reason] = {
     grpc.StatusCode.UNAVAILABLE: Reason.UNAVAILABLE,
     grpc.StatusCode.CANCELLED: Reason.UNAVAILABLE,
     grpc.StatusCode.RESOURCE_EXHAUSTED: Reason.UNAVAILABLE,
-    # The peer runs an older release that does not have the RPC yet.
-    grpc.StatusCode.UNIMPLEMENTED: Reason.UNAVAILABLE,
 }
 
 _TRANSPORT_MESSAGES: dict[Reason, str] = {
@@ -147,6 +145,13 @@ class DeadlineError(ChatError):
         return grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+class OlderReleaseError(ChatError):
+    """The peer runs a release that does not have the RPC yet: UNAVAILABLE, unless there is another way."""
+
+    def __init__(self) -> None:
+        super().__init__(Reason.UNAVAILABLE, _TRANSPORT_MESSAGES[Reason.UNAVAILABLE])
+
+
 def unauthenticated() -> ChatError:
     """The refusal of a caller or an acting user: the same for every cause."""
     return ChatError(Reason.UNAUTHENTICATED, UNAUTHENTICATED_MESSAGE)
@@ -187,6 +192,8 @@ def from_rpc_error(error: grpc.RpcError) -> ChatError:
         typed = _typed(status)
         if typed is not None:
             return typed
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return OlderReleaseError()
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in (_details_of(error) or ""):
         reason = Reason.PAYLOAD_TOO_LARGE
     else:

@@ -17,6 +17,7 @@ from splits.chat.message.v1 import service_pb2_grpc as message_grpc
 from edge_gateway.clients.calls import Service, Times, time_left
 from edge_gateway.clients.presence import PresenceCalls
 from edge_gateway.send_batches import Bounds, Member, SendBatches
+from servicekit.errors import OlderReleaseError
 from servicekit.grpc_client import ServiceClient
 from servicekit.identity import ActingUser, Signer
 
@@ -158,13 +159,19 @@ class Backends:
     ) -> Sequence[message_rpc.SendOutcome]:
         self._on_send_call(len(members))
         asked = message_rpc.SendMessagesRequest(sends=[member.send for member in members])
-        request = message_rpc.StreamSendsRequest(call=asked)
         # A call of one is made in its sender's own span; one of many links to theirs, where they are kept.
         together = len(members) > 1
         spans = [each.span for each in members if each.span.is_recording()] if together else ()
         stub = self._messages.stub
-        response = await self._messages.call(stub.StreamSends, request, None, timeout=timeout, serves=spans)
-        return response.answer.outcomes
+        try:
+            request = message_rpc.StreamSendsRequest(call=asked)
+            streamed = await self._messages.call(
+                stub.StreamSends, request, None, timeout=timeout, serves=spans
+            )
+            return streamed.answer.outcomes
+        except OlderReleaseError:  # in the middle of an upgrade, or on the way back from one
+            answer = await self._messages.call(stub.SendMessages, asked, None, timeout=timeout, serves=spans)
+            return answer.outcomes
 
     async def list_messages(
         self, user: ActingUser, request: message_rpc.ListMessagesRequest

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+import grpc
 import pytest
 import pytest_asyncio
 from aiohttp import ClientSession
@@ -184,14 +185,16 @@ async def test_stopping_answers_what_waits(
 
 
 @asynccontextmanager
-async def backends(keys: Keys) -> AsyncIterator[tuple[Backends, Scripted, Messages]]:
-    """The clients of an edge before scripted services."""
+async def backends(
+    keys: Keys, message_svc: str | None = None
+) -> AsyncIterator[tuple[Backends, Scripted, Messages]]:
+    """The clients of an edge before scripted services. `message_svc`: the target of another one."""
     async with serve_scripted(keys) as (scripted, target):
         messages, signer = Messages(keys), keys.signer()
         scripted.answers["SendMessages"] = messages.answer
         running = Backends(
             ServiceClient(target, conversation_stub, signer),
-            ServiceClient(target, message_stub, signer),
+            ServiceClient(message_svc or target, message_stub, signer),
             ServiceClient(target, presence_stub, signer),
             signer,
             Bounds(most=32, in_flight=1, waiting=100),
@@ -208,6 +211,30 @@ async def send(to: Backends, number: int, where: str | None = None) -> message_r
     user = ActingUser(f"person_{number}", "candidate")
     with telemetry.tracer().start_as_current_span(f"request {number}"):
         return await to.send_message(user, where or conversation(number), message)
+
+
+async def test_a_message_svc_of_the_release_before_is_called_as_it_was(keys: Keys) -> None:
+    async def answer(request: message_rpc.SendMessagesRequest, _context: object) -> object:
+        stored = [message_pb.Message(text=each.message.text) for each in request.sends]
+        return message_rpc.SendMessagesResponse(
+            outcomes=[message_rpc.SendOutcome(stored=each) for each in stored]
+        )
+
+    handler = grpc.unary_unary_rpc_method_handler(
+        answer,
+        request_deserializer=message_rpc.SendMessagesRequest.FromString,
+        response_serializer=message_rpc.SendMessagesResponse.SerializeToString,
+    )
+    older = grpc.aio.server()
+    older.add_registered_method_handlers("splits.chat.message.v1.MessageService", {"SendMessages": handler})
+    port = older.add_insecure_port("127.0.0.1:0")
+    await older.start()
+    try:
+        async with backends(keys, f"127.0.0.1:{port}") as (to, _, _):
+            found = await asyncio.gather(*(send(to, number) for number in range(1, 4)))
+            assert [outcome.stored.text for outcome in found] == ["text 1", "text 2", "text 3"]
+    finally:
+        await older.stop(None)
 
 
 async def test_a_message_that_breaks_a_rule_of_the_contract_fails_alone(keys: Keys) -> None:
