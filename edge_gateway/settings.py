@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from edge_gateway.tokens.issuers import Issuer, check_together
-from servicekit.settings import Names, Settings, TelemetrySettings
+from servicekit.settings import Names, RedisUrl, Settings, TelemetrySettings
 
 _RATE = r"^(off|[1-9][0-9]{0,8}/[1-9][0-9]{0,5})$"
 _ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")
@@ -51,7 +51,7 @@ class _Backends(Settings):
     conversation_svc_target: str = "127.0.0.1:50052"
     message_svc_target: str = "127.0.0.1:50051"
     presence_svc_target: str = "127.0.0.1:50053"
-    redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
+    redis_url: RedisUrl = Field(default="redis://127.0.0.1:6379/0", repr=False)
     service_key_file: Path = Path("keys/edge_gateway.pem")
     """Ed25519 private key, PEM: proves the edge to the services."""
     cursor_key: SecretStr | None = None

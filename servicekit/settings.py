@@ -7,9 +7,10 @@ sets its port; the edge composes the parts it needs.
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 import orjson
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -45,6 +46,30 @@ def _listed_text(value: object) -> object:
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed_text)]
 """A setting as `listed` reads it."""
+
+
+def _address(example: str, *schemes: str, hosts: bool = False) -> AfterValidator:
+    """Whether a URL can be the address of such a server. `hosts`: it may name several, each with a port."""
+
+    def check(value: str) -> str:
+        wrong = ValueError(f"not an address such as {example}")
+        try:
+            parts = urlsplit(value)
+            port = None if hosts else parts.port
+        except ValueError:
+            raise wrong from None  # its text quotes what may be a part of the password
+        if parts.scheme not in schemes or port == 0:
+            raise wrong
+        return value
+
+    return AfterValidator(check)
+
+
+PostgresUrl = Annotated[
+    str, _address("postgresql://user@127.0.0.1:5432/chat", "postgresql", "postgres", hosts=True)
+]
+RedisUrl = Annotated[str, _address("redis://127.0.0.1:6379/0", "redis", "rediss", "unix")]
+AmqpUrl = Annotated[str, _address("amqp://user@127.0.0.1:5672/", "amqp", "amqps")]
 
 
 class TelemetrySettings(Settings):
@@ -89,13 +114,13 @@ class GrpcServerSettings(Settings):
 class ServiceSettings(TelemetrySettings, IdentitySettings, GrpcServerSettings):
     """What every `*_svc` needs: Postgres and Redis behind gRPC."""
 
-    database_url: str = Field(default="postgresql://127.0.0.1:5432/chat", repr=False)
+    database_url: PostgresUrl = Field(default="postgresql://127.0.0.1:5432/chat", repr=False)
     database_pool_min: int = Field(default=1, ge=0)
     database_pool_max: int = Field(default=10, ge=1)
     database_statement_timeout_ms: int = Field(default=5000, ge=1)
     database_migration_timeout_ms: int = Field(default=60_000, ge=1)
     """How long a statement of a migration may run: one that rewrites a large table needs more."""
-    redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
+    redis_url: RedisUrl = Field(default="redis://127.0.0.1:6379/0", repr=False)
 
 
 class PublishingSettings(ServiceSettings):
@@ -103,7 +128,7 @@ class PublishingSettings(ServiceSettings):
 
     database_pool_max: int = Field(default=10, ge=4)
     """The relay holds one for each sink while it publishes, and rendering takes one more."""
-    amqp_url: str = Field(default="amqp://127.0.0.1:5672/", repr=False)
+    amqp_url: AmqpUrl = Field(default="amqp://127.0.0.1:5672/", repr=False)
     outbox_queue_limit: int = Field(default=10_000, ge=1)
     """Events that wait in memory for each sink; those beyond wait in the table, for the relay."""
     outbox_poll_seconds: float = Field(default=1.0, gt=0)

@@ -28,8 +28,11 @@ def test_a_variable_is_the_upper_case_name_of_its_setting(monkeypatch: pytest.Mo
 
 
 def test_passwords_do_not_show_in_a_representation() -> None:
-    secret = "postgresql://me:hunter2@db/chat"
-    settings = PublishingSettings(database_url=secret, redis_url=secret, amqp_url=secret)
+    settings = PublishingSettings(
+        database_url="postgresql://me:hunter2@db/chat",
+        redis_url="rediss://:hunter2@cache:6379/0",
+        amqp_url="amqps://me:hunter2@bus/chat",
+    )
     assert "hunter2" not in repr(settings) + str(settings)
 
 
@@ -52,3 +55,44 @@ def test_a_process_that_starts_says_each_variable_that_is_wrong_in_a_line(
     lines = sorted(capsys.readouterr().err.splitlines())
     assert [line.partition(":")[0] for line in lines] == ["DATABASE_POOL_MAX", "GRPC_PORT"]
     assert "hunter2" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "hunter2"),
+        ("DATABASE_URL", "mysql://me:hunter2@db/chat"),
+        ("REDIS_URL", "hunter2"),
+        ("REDIS_URL", "http://me:hunter2@cache"),
+        ("REDIS_URL", "redis://me:hunter2@cache:port/0"),
+        ("REDIS_URL", "redis://me:hunter2/3@cache:6379/0"),
+        ("AMQP_URL", "hunter2"),
+        ("AMQP_URL", "amqp://me:hunter2@bus:99999/"),
+    ],
+)
+def test_an_address_that_is_none_is_a_line_at_the_start(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        PublishingSettings.from_environment()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{name}: ")
+    assert "hunter2" not in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "postgres://me:a%2Fb@one:5432,two:5433/chat?target_session_attrs=read-write"),
+        ("DATABASE_URL", "postgresql:///chat?host=/run/postgresql"),
+        ("REDIS_URL", "unix:///run/redis.sock?db=1"),
+        ("REDIS_URL", "rediss://user:a%2Fb@cache.example/0?ssl_ca_certs=/etc/ca.pem"),
+        ("AMQP_URL", "amqps://me:x@bus.example/chat?heartbeat=30"),
+    ],
+)
+def test_an_address_may_be_all_that_its_driver_knows(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert getattr(PublishingSettings(), name.lower()) == value
