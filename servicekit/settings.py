@@ -29,7 +29,8 @@ class Settings(BaseSettings):
                 # A rule about several settings names them itself.
                 first, *inner = [str(part) for part in each["loc"]] or [""]
                 name = ".".join([first.upper(), *inner])
-                print(f"{name}: {each['msg']}" if name else each["msg"], file=sys.stderr)
+                text = each["msg"].removeprefix("Value error, ")
+                print(f"{name}: {text}" if name else text, file=sys.stderr)
             sys.exit(1)
 
 

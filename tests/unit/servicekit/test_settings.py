@@ -77,7 +77,7 @@ def test_an_address_that_is_none_is_a_line_at_the_start(
     with pytest.raises(SystemExit):
         PublishingSettings.from_environment()
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"{name}: ")
+    assert line.startswith(f"{name}: not an address such as ")
     assert "hunter2" not in line
 
 
