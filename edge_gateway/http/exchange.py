@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import orjson
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from edge_gateway import problems
 from edge_gateway.http.reply import Reply, head
@@ -37,6 +37,12 @@ class Exchange:
     def instance(self) -> str:
         """The same for every id, so that problems of one kind are the same bytes: `/v1/conversations/:id`."""
         return re.sub(r"\{(\w+)\}", r":\1", self.template) if self.template != _UNMATCHED else "/"
+
+    @property
+    def may_upgrade(self) -> bool:
+        """Whether method and version are those of a handshake (RFC 6455, 4.1); at a door no others are."""
+        request = self.request
+        return isinstance(request, Visitor) or (request.method == "GET" and request.version >= HttpVersion11)
 
     def finish(self, reply: Reply) -> Reply:
         """Puts the common headers on an answer."""

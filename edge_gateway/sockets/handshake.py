@@ -136,7 +136,9 @@ class Handshake:
         began = asyncio.get_running_loop().time()
         self._connecting += 1
         try:
-            asked = upgrade.read(exchange.request.headers, self._rules.origins)
+            asked = upgrade.read(
+                exchange.request.headers, self._rules.origins, may_upgrade=exchange.may_upgrade
+            )
             if (
                 self._hub.draining
                 or self._hub.open_sockets >= self._rules.max_sockets

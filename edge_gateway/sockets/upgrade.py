@@ -25,9 +25,10 @@ class Upgrade:
     """Of the 101 answer."""
 
 
-def read(headers: Mapping[str, str], origins: Collection[str]) -> Upgrade:
+def read(headers: Mapping[str, str], origins: Collection[str], *, may_upgrade: bool = True) -> Upgrade:
     """The handshake in a request's headers (a case-insensitive mapping).
 
+    `may_upgrade`: whether method and version are those of one.
     Raises ProblemError: 403 for a page that is not allowed, 400 for what is no handshake.
     """
     authorization = headers.get("Authorization")
@@ -35,7 +36,11 @@ def read(headers: Mapping[str, str], origins: Collection[str]) -> Upgrade:
     offered = [part.strip() for part in headers.get("Sec-WebSocket-Protocol", "").split(",") if part.strip()]
     key = headers.get("Sec-WebSocket-Key", "")
     if (
-        headers.get("Upgrade", "").strip().lower() != "websocket"
+        not may_upgrade
+        # What stands behind its head are frames.
+        or headers.get("Content-Length", "0").strip() != "0"
+        or "Transfer-Encoding" in headers
+        or headers.get("Upgrade", "").strip().lower() != "websocket"
         or "upgrade" not in [part.strip().lower() for part in headers.get("Connection", "").split(",")]
         or headers.get("Sec-WebSocket-Version", "").strip() != "13"
         or not _is_key(key)

@@ -197,6 +197,44 @@ async def test_who_asks_for_the_end_of_the_connection_gets_it(
     came.writer.close()
 
 
+@pytest.mark.parametrize("cut", [0, 20])
+@pytest.mark.parametrize(("ordinary", "other"), [(b"GET", b"HEAD"), (b"HTTP/1.1", b"HTTP/1.0")])
+async def test_a_handshake_of_another_method_or_version_is_none(
+    edge: Edge, ordinary: bytes, other: bytes, cut: int
+) -> None:
+    came = await _Connection.open(edge)
+    await came.say(_handshake(edge).replace(ordinary, other), cut)
+    status, _, _ = await came.answer(has_body=other != b"HEAD")
+    assert status == 400
+    came.writer.close()
+
+
+@pytest.mark.parametrize(("length", "body"), _BODIES, ids=["short", "long", "chunked"])
+async def test_a_handshake_with_a_body_is_none(edge: Edge, length: str, body: bytes) -> None:
+    came = await _Connection.open(edge)
+    came.writer.write(_handshake(edge, more=length) + body)
+    status, _, told = await came.answer()
+    assert status == 400
+    contract.check_problem(orjson.loads(told))
+    came.writer.close()
+
+
+@pytest.mark.parametrize("origin", [PAGE, "https://evil.example"])
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_the_body_of_a_refused_handshake_is_no_request(edge: Edge, origin: str, chunked: bool) -> None:
+    body = b"GET /docs HTTP/1.1\r\nHost: x\r\n\r\n"
+    length = "Transfer-Encoding: chunked\r\n" if chunked else f"Content-Length: {len(body)}\r\n"
+    came = await _Connection.open(edge)
+    framed = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body) if chunked else body
+    came.writer.write(_handshake(edge, origin=origin, more=length) + framed)
+    status, _, _ = await came.answer()
+    assert status in (400, 403)
+    came.writer.write(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")
+    status, _, _ = await came.answer()
+    assert status == 404
+    came.writer.close()
+
+
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
