@@ -10,6 +10,7 @@ from google.protobuf import descriptor_pool, message_factory
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from servicekit.grpc_streams import LASTS_S
 from servicekit.identity import Trust
 from servicekit.interceptors import make_chain
 from servicekit.interceptors.policy import policies
@@ -138,7 +139,8 @@ def _options(settings: GrpcServerSettings) -> list[tuple[str, int]]:
         ("grpc.max_metadata_size", _MAX_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", _MAX_METADATA_BYTES),
         ("grpc.max_connection_age_ms", settings.grpc_max_connection_age_ms),
-        ("grpc.max_connection_age_grace_ms", int(settings.grpc_drain_seconds * 1000)),
+        # Its streams take calls until they end by themselves.
+        ("grpc.max_connection_age_grace_ms", int((LASTS_S + settings.grpc_drain_seconds) * 1000)),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),

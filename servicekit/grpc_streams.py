@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,8 @@ import grpc
 from servicekit import telemetry
 from servicekit.identity import SERVICE_TOKEN
 
-_LASTS_S = 20.0
-"""At most: it stays with one replica, and with the token it was opened with, good for 30 s more at least."""
+LASTS_S = 20.0
+"""How long a stream takes calls at most: it stays with one replica."""
 _ENDED = "The stream ended before the call was answered."
 
 
@@ -22,19 +23,23 @@ _ENDED = "The stream ended before the call was answered."
 class _Open:
     call: Any
     until: float
+    token: str
+    """Its caller's, by which each of its calls is let in."""
 
 
 class CallStreams:
     """Called as a unary method is: each call goes over a stream that carries no other one now, or a new one.
 
     The request holds the call in `call`; what else it has is set here. A call that fails, or is given up,
-    ends its stream. After 10 to 20 s another is opened, with which the next replica has its turn.
+    ends its stream. After 10 to 20 s another is opened, with which the next replica has its turn; so it is
+    when the token is a new one.
     """
 
     def __init__(self, method: Any) -> None:
         """`method`: the channel's multi-callable of the streaming RPC."""
         self._method = method
-        self._idle: list[_Open] = []
+        self._idle: deque[_Open] = deque()
+        """The first has waited longest. It is taken first: so all come to their end where few are needed."""
 
     async def __call__(self, request: Any, *, timeout: float, metadata: Sequence[tuple[str, str]]) -> Any:
         """The response. `timeout`: seconds. Raises grpc.aio.AioRpcError only, as a unary call does."""
@@ -42,7 +47,7 @@ class CallStreams:
         request.traceparent = known.get(telemetry.TRACEPARENT, "")
         request.request_id = known.get(telemetry.REQUEST_ID, "")
         request.timeout_ms = max(1, int(timeout * 1000))
-        stream = await self._take(known[SERVICE_TOKEN])
+        stream = self._take(known[SERVICE_TOKEN])
         answered = False
         try:
             async with asyncio.timeout(timeout):
@@ -59,21 +64,22 @@ class CallStreams:
         if asyncio.get_running_loop().time() < stream.until:
             self._idle.append(stream)
         else:
-            await stream.call.done_writing()
+            stream.call.cancel()
         return response
 
-    async def _take(self, token: str) -> _Open:
+    def _take(self, token: str) -> _Open:
         now = asyncio.get_running_loop().time()
         while self._idle:
-            stream = self._idle.pop()
+            stream = self._idle.popleft()
             if stream.call.done():
                 continue
-            if now < stream.until:
+            if now < stream.until and token == stream.token:
                 return stream
-            await stream.call.done_writing()
+            # Carries nothing. To half-close it would be to wait, which may fail, and then fails a call.
+            stream.call.cancel()
         # Not all at one time: that would be a moment in which all calls are dear.
-        until = now + _LASTS_S * random.uniform(0.5, 1)  # noqa: S311 - no secret
-        return _Open(self._method(metadata=[(SERVICE_TOKEN, token)]), until)
+        until = now + LASTS_S * random.uniform(0.5, 1)  # noqa: S311 - no secret
+        return _Open(self._method(metadata=[(SERVICE_TOKEN, token)]), until, token)
 
 
 async def _write(call: Any, request: Any) -> None:
