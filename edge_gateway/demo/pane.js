@@ -31,7 +31,7 @@ export class Pane {
       'select',
       {
         'aria-label': `Person on ${title}`,
-        onchange: () => this.become(this.select.value).then(() => this.openShared()),
+        onchange: () => this.startAs(this.select.value),
       },
       people.map((each) =>
         h('option', { value: each.userId }, `${each.displayName} · ${each.orgName ?? roleName(each.role)}`),
@@ -39,6 +39,7 @@ export class Pane {
     );
     this.dot = h('span', { class: 'connection', role: 'status' }, h('i'), h('span'));
     this.banner = h('div', { class: 'banner', role: 'status', hidden: true });
+    this.told = h('div', { class: 'banner told', role: 'status', hidden: true });
     this.problem = h('div', { class: 'problem', role: 'alert', hidden: true });
     this.body = h('div', { class: 'pane-body', dataset: { view: 'list' } });
     root.replaceChildren(
@@ -50,6 +51,7 @@ export class Pane {
         this.dot,
       ),
       this.banner,
+      this.told,
       this.problem,
       this.body,
     );
@@ -67,7 +69,9 @@ export class Pane {
       person: this.person,
       issuer: this.issuer,
       onIncoming: (message, conversation) => this.incoming(message, conversation),
+      onNotice: (notice) => this.tell(notice),
     }));
+    this.told.hidden = true;
     const attempt = (promise) => this.attempt(promise);
     const onback = () => {
       this.show('list');
@@ -93,6 +97,11 @@ export class Pane {
     this.render();
     this.onchange();
     return session.start();
+  }
+
+  async startAs(userId) {
+    await this.become(userId);
+    this.openShared();
   }
 
   /** `view`: list, thread or start; a wide pane shows the list beside the other two. */
@@ -180,7 +189,12 @@ export class Pane {
       this.banner.hidden = name === 'live';
       if (name === 'closed')
         this.banner.replaceChildren(
-          h('span', {}, ENDED[code] ?? 'The session has ended. Choose a person to start again.'),
+          h('span', {}, ENDED[code] ?? 'The session has ended.'),
+          h(
+            'button',
+            { type: 'button', class: 'link', onclick: () => this.startAs(this.person.userId) },
+            'Start again',
+          ),
         );
     } else if (!this.bannerTimer && this.banner.hidden) {
       this.bannerTimer = setTimeout(() => this.showReconnecting(), RECONNECT_BANNER_AFTER_MS);
@@ -197,6 +211,15 @@ export class Pane {
       ),
     );
     this.banner.hidden = false;
+  }
+
+  /** Something everybody is told; the newest stays until it is dismissed. */
+  tell({ text }) {
+    const close = () => {
+      this.told.hidden = true;
+    };
+    this.told.replaceChildren(h('span', {}, text), iconButton('close', 'Dismiss', close));
+    this.told.hidden = false;
   }
 
   async attempt(promise) {

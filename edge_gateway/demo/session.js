@@ -10,14 +10,15 @@ export function newId() {
 }
 
 export class Session {
-  /** `onIncoming(message, conversation)` hears each new message of somebody else. */
-  constructor({ person, issuer, onIncoming }) {
+  /** `onIncoming(message, conversation)` hears each new message of somebody else, `onNotice(notice)` what all hear. */
+  constructor({ person, issuer, onIncoming, onNotice }) {
     this.person = person;
     this.chat = new LiveClient({ getToken: issuer.tokensFor(person) });
     this.store = new Store(this.chat, { ...person, id: person.userId });
     this.chat.on('message', ({ message, conversation }) => {
       if (message.senderId !== person.userId) onIncoming(message, conversation);
     });
+    this.chat.on('notice', onNotice);
   }
 
   start() {

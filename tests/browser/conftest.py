@@ -25,9 +25,11 @@ ARGUMENTS = [
     "--no-first-run",
     "--disable-quic",
 ]
-# Chromium itself logs every request that fails. These do on purpose: a send to somebody who blocked, and all
-# that is tried without a network.
-EXPECTED_ON_CONSOLE = re.compile("Failed to load resource: .* status of 403|.*net::ERR_INTERNET_DISCONNECTED")
+# Chromium itself logs every request that fails. These do on purpose: a send to somebody who blocked, all that
+# is tried without a network, and what a session asks for that was just ended.
+EXPECTED_ON_CONSOLE = re.compile(
+    "Failed to load resource: .* status of 40[13]|.*net::ERR_INTERNET_DISCONNECTED"
+)
 LIMIT_MS = 60_000
 
 OpenPage = Callable[..., Awaitable[Page]]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import aiohttp
 import pytest
 from playwright.async_api import Locator, Page, expect
 
+from chatctl import access
+from chatctl.announce import Severity, announce
 from chatctl.rest import JsonObject, Rest, fetch_token
+from chatctl.running import Running
 from deploy.local.system import System
 from tests.browser.conftest import LIMIT_MS, OpenPage
 
@@ -183,6 +187,31 @@ async def test_each_sees_whether_the_other_is_here_and_types(open_page: OpenPage
     await expect(elena.locator(".typing")).to_have_text("")
     await maya.get_by_label("Person on").select_option("priya.raman")
     await expect(elena.locator(".presence")).to_contain_text("Last seen at")
+
+
+async def test_an_announcement_is_shown_until_it_is_dismissed(open_page: OpenPage, system: System) -> None:
+    page = await open_page("hannah.weiss", "aisha.bello")
+    await announce(Running.of(system.describe()), "Back in <b>five</b> minutes.", Severity.WARNING)
+    for side in (pane(page, "left"), pane(page, "right")):
+        told = side.locator(".told")
+        await expect(told.locator("span")).to_have_text("Back in <b>five</b> minutes.")
+        await told.get_by_role("button", name="Dismiss").click()
+        await expect(told).to_be_hidden()
+
+
+async def test_a_session_that_was_ended_is_started_again(open_page: OpenPage, system: System) -> None:
+    hannah = pane(await open_page("hannah.weiss", "aisha.bello"), "left")
+    await access.revoke(Running.of(system.describe()), "hannah.weiss", "")
+    await expect(hannah.get_by_text("The session has ended.")).to_be_visible()
+    again = hannah.get_by_role("button", name="Start again")
+    live = hannah.locator('.connection[data-state="live"]')
+    async with asyncio.timeout(LIMIT_MS / 1000):
+        while not await live.count():  # a token of the revocation's own second is over as well
+            if await again.is_visible():
+                await again.click()
+            await asyncio.sleep(0.5)
+    await expect(again).to_be_hidden()
+    await expect(hannah.locator(".row").first).to_be_visible()
 
 
 async def test_scripts_in_messages_names_and_titles_are_only_text(
