@@ -140,6 +140,7 @@ class _Server(web.Server):
             auto_decompress=False,  # a compressed body is refused, not unpacked
             lingering_time=bounds.linger_s,
             max_field_size=bounds.max_header,
+            # 8190 bytes of a request line and 128 headers are aiohttp's own bounds, here and at the doors.
         )
         self._rooms = Rooms(
             path,
