@@ -41,8 +41,8 @@ async def test_a_key_that_is_missing_is_named(keys: Keys, redis_url: str, tmp_pa
     assert "no.pem" in await fails(keys, redis_url=redis_url, service_key_file=tmp_path / "no.pem")
 
 
-async def test_an_address_of_redis_that_is_none_is_told(keys: Keys) -> None:
-    assert "REDIS_URL" in await fails(keys, redis_url="postgres://x")
+async def test_an_option_of_the_address_of_redis_that_is_none_is_told(keys: Keys) -> None:
+    assert "REDIS_URL" in await fails(keys, redis_url="redis://127.0.0.1/0?socket_timeout=x")
 
 
 def test_edges_that_share_their_key_file_share_the_key_of_cursors(keys: Keys) -> None:
