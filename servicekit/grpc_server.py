@@ -66,7 +66,8 @@ class GrpcServer:
         self._server = grpc.aio.server(
             interceptors=[self._chain],
             options=_options(settings),
-            maximum_concurrent_rpcs=2 * settings.grpc_max_concurrent + _PROBES,
+            # As many streams that carry nothing now, and as many calls that are told to come back.
+            maximum_concurrent_rpcs=3 * settings.grpc_max_concurrent + _PROBES,
         )
         registrar = _Registrar(self._server)
         add_servicers(cast(grpc.aio.Server, registrar))

@@ -102,7 +102,7 @@ class GrpcServerSettings(Settings):
     grpc_max_receive_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     """The largest request: 64 messages of 8000 four-byte characters are 2 MiB."""
     grpc_max_concurrent: int = Field(default=256, ge=1)
-    """Calls in work at once; those beyond are refused before any work."""
+    """Calls in work at once; those beyond are refused before any work. As many streams that carry calls."""
     grpc_default_deadline_seconds: float = Field(default=5.0, gt=0)
     """Deadline of a call whose client gave none."""
     grpc_max_connection_age_ms: int = Field(default=300_000, ge=1000)

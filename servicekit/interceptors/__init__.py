@@ -36,4 +36,5 @@ def make_chain(
             ValidationInterceptor(),
         ],
         opening=[telemetry, errors, policy],
+        max_streams=max_concurrent,
     )

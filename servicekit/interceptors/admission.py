@@ -21,9 +21,14 @@ class AdmissionInterceptor(UnaryInterceptor):
     async def around(self, call: Call, proceed: Proceed) -> Any:  # noqa: ARG002 - one call is like another
         """Handles the call when there is room for it."""
         if self._in_work >= self._limit:
-            raise ChatError(Reason.UNAVAILABLE, "The service is overloaded.", retry_after_ms=_RETRY_AFTER_MS)
+            raise overloaded()
         self._in_work += 1
         try:
             return await proceed()
         finally:
             self._in_work -= 1
+
+
+def overloaded() -> ChatError:
+    """Says that there is no room for it now."""
+    return ChatError(Reason.UNAVAILABLE, "The service is overloaded.", retry_after_ms=_RETRY_AFTER_MS)

@@ -24,12 +24,16 @@ class Chain(grpc.aio.ServerInterceptor):
     """
 
     def __init__(
-        self, interceptors: Sequence[UnaryInterceptor], *, opening: Sequence[UnaryInterceptor]
+        self,
+        interceptors: Sequence[UnaryInterceptor],
+        *,
+        opening: Sequence[UnaryInterceptor],
+        max_streams: int,
     ) -> None:
         """`opening`: those around the opening of a stream, before anything that it carries is looked at."""
         self._interceptors = tuple(interceptors)
-        self._open = _chained(opening, _opened)
-        self._streams = Streams()
+        self._streams = Streams(max_streams)
+        self._open = _chained(opening, self._streams.admit)
         self._handlers: dict[str, Handler] = {}
         """As wrapped, by method."""
 
@@ -88,7 +92,3 @@ def _chained(interceptors: Sequence[UnaryInterceptor], inner: Step) -> Step:
 
 def _around(interceptor: UnaryInterceptor, inner: Step) -> Step:
     return lambda call: interceptor.around(call, lambda: inner(call))
-
-
-async def _opened(_call: Call) -> None:
-    """A stream may be opened."""

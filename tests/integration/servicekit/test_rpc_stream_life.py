@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
 
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from splits.chat.message.v1 import service_pb2_grpc
 
 from servicekit.grpc_client import ServiceClient
 from servicekit.grpc_server import GrpcServer
 from servicekit.settings import GrpcServerSettings
-from tests.integration.servicekit.test_rpc_streams import send
+from tests.integration.servicekit.test_rpc_streams import asked, send
 from tests.support.clock import FixedClock
 from tests.support.keys import Keys
 from tests.support.rpc import SERVICE, calling, serving, small_service
@@ -50,3 +54,19 @@ async def test_a_stream_does_not_outlive_its_token(keys: Keys) -> None:
     finally:
         await client.close()
         await server.drain()
+
+
+async def test_streams_that_carry_nothing_keep_nobody_out(keys: Keys) -> None:
+    """Those of many clients are more than the calls that a service takes at once."""
+    async with AsyncExitStack() as stack:
+        served = await stack.enter_async_context(serving(keys, grpc_max_concurrent=2))
+        clients = [await stack.enter_async_context(calling(served.target, keys)) for _ in range(80)]
+        for client in clients:
+            await send(client)
+        await clients[0].call(clients[0].stub.SendMessages, asked().call, timeout=60)
+        async with grpc.aio.insecure_channel(served.target) as channel:
+            health: Any = health_pb2_grpc.HealthStub(channel)
+            answer = await health.Check(health_pb2.HealthCheckRequest())
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        for client in clients:
+            await send(client, idempotent=True)  # over another stream, when its own ends just now
