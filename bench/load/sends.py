@@ -8,12 +8,10 @@ import secrets
 import time
 
 from bench.load.poll import Http, Poll, WebSocket, post
-from bench.load.program import configuration, cpu_s, next_turn, say, wait
-from bench.percentiles import percentile, steady, window_p99s
+from bench.load.program import configuration, next_turn
+from bench.load.talk import play
 
 _CONNECT_S = 60.0
-_WINDOW = 100
-"""Messages of one pair: half a second."""
 
 
 class _Pair:
@@ -29,11 +27,10 @@ class _Pair:
         self.socket = WebSocket(poll, edge_url, receiver, None)
         self._wanted = b""
         self._sent_at = self._acked_at = self._got_at = 0.0
-        self._count = 0
+        self.count = 0
         self.stopped = True
         self.acks: list[float] = []
         self.deliveries: list[float] = []
-        self.from_ack: list[float] = []
 
     def begin(self) -> None:
         self.socket.listen(self._got)
@@ -41,8 +38,8 @@ class _Pair:
         self._next()
 
     def _next(self) -> None:
-        self._count += 1
-        number = b"%08d" % self._count
+        self.count += 1
+        number = b"%08d" % self.count
         self._wanted = self._mark + number
         self._acked_at = self._got_at = 0.0
         self._sent_at = time.perf_counter()
@@ -63,7 +60,6 @@ class _Pair:
         if self._acked_at and self._got_at:
             self.acks.append(self._acked_at - self._sent_at)
             self.deliveries.append(self._got_at - self._sent_at)
-            self.from_ack.append(max(0.0, self._got_at - self._acked_at))
             if not self.stopped:
                 self._next()
             else:
@@ -73,35 +69,11 @@ class _Pair:
     def busy(self) -> bool:
         return bool(self._wanted)
 
+    def forget(self) -> None:
+        self.acks, self.deliveries = [], []
 
-def _measure(poll: Poll, pairs: list[_Pair], turn: dict[str, float]) -> None:
-    for pair in pairs:
-        pair.begin()
-    poll.run_until(lambda: False, time.monotonic() + turn["warm_s"])
-    say("measuring")
-    wait()
-    for pair in pairs:
-        pair.acks, pair.deliveries, pair.from_ack = [], [], []
-    began, cpu_began = time.monotonic(), cpu_s()
-    poll.run_until(lambda: False, began + turn["measure_s"])
-    elapsed, used = time.monotonic() - began, cpu_s() - cpu_began
-    acks = [each for pair in pairs for each in pair.acks]
-    deliveries = [each for pair in pairs for each in pair.deliveries]
-    say(
-        "measured",
-        messages=len(acks),
-        per_s=round(len(acks) / elapsed, 1),
-        ack_ms=[round(percentile(acks, share) * 1e3, 2) for share in (0.5, 0.99)],
-        deliver_ms=[round(percentile(deliveries, share) * 1e3, 2) for share in (0.5, 0.99)],
-        deliver_steady_p99_ms=round(steady(window_p99s(deliveries, _WINDOW)) * 1e3, 2),
-        load_us=round(used * 1e6 / max(1, len(acks)), 1),
-    )
-    wait()
-    for pair in pairs:
-        pair.stopped = True
-    if not poll.run_until(lambda: not any(pair.busy for pair in pairs), time.monotonic() + 10):
-        raise SystemExit("messages were not delivered")
-    say("done")
+    def found(self) -> dict[str, list[float]]:
+        return {"ack": self.acks, "deliver": self.deliveries}
 
 
 def main() -> None:
@@ -117,7 +89,7 @@ def main() -> None:
     if not poll.run_until(lambda: all(pair.socket.caught_up for pair in pairs), deadline):
         raise SystemExit("sockets did not open")
     while turn := next_turn(poll):
-        _measure(poll, pairs, turn)
+        play(poll, pairs, turn)
 
 
 if __name__ == "__main__":

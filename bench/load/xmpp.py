@@ -10,8 +10,8 @@ import socket
 import time
 
 from bench.load.poll import Lost, Poll, connect
-from bench.load.program import configuration, cpu_s, next_turn, say, wait
-from bench.percentiles import percentile
+from bench.load.program import configuration, next_turn
+from bench.load.talk import play
 
 _PAD = b":" + b"x" * 230
 _CHUNK = 64 * 1024
@@ -72,6 +72,12 @@ class Pair:
     def busy(self) -> bool:
         return bool(self._wanted)
 
+    def forget(self) -> None:
+        self.deliveries = []
+
+    def found(self) -> dict[str, list[float]]:
+        return {"deliver": self.deliveries}
+
     def begin(self) -> None:
         self.stopped = False
         self._next()
@@ -106,33 +112,6 @@ class Pair:
             self._next()
 
 
-def _measure(poll: Poll, pairs: list[Pair], turn: dict[str, float]) -> None:
-    for pair in pairs:
-        pair.begin()
-    poll.run_until(lambda: False, time.monotonic() + turn["warm_s"])
-    say("measuring")
-    wait()
-    for pair in pairs:
-        pair.deliveries = []
-    began, cpu_began = time.monotonic(), cpu_s()
-    poll.run_until(lambda: False, began + turn["measure_s"])
-    elapsed, used = time.monotonic() - began, cpu_s() - cpu_began
-    deliveries = [each for pair in pairs for each in pair.deliveries]
-    say(
-        "measured",
-        messages=len(deliveries),
-        per_s=round(len(deliveries) / elapsed, 1),
-        deliver_ms=[round(percentile(deliveries, share) * 1e3, 2) for share in (0.5, 0.99)],
-        load_us=round(used * 1e6 / max(1, len(deliveries)), 1),
-    )
-    wait()
-    for pair in pairs:
-        pair.stopped = True
-    if not poll.run_until(lambda: not any(pair.busy for pair in pairs), time.monotonic() + 10):
-        raise SystemExit("messages were not delivered")
-    say("done", sent=sum(pair.count for pair in pairs))
-
-
 def main() -> None:
     given = configuration()
     poll = Poll()
@@ -144,7 +123,7 @@ def main() -> None:
         receiver = log_in(port, host, f"receiver-{run}-{number}")
         pairs.append(Pair(poll, sender, receiver, f"receiver-{run}-{number}@{host}/x"))
     while turn := next_turn(poll):
-        _measure(poll, pairs, turn)
+        play(poll, pairs, turn)
 
 
 if __name__ == "__main__":
