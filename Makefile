@@ -75,5 +75,5 @@ fmt: setup ## format Python and contracts, and fix what ruff can
 clean: ## remove all that was made here: .venv, caches, the data of `make run`
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m deploy.local clean; fi
 	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
-	@rm -rf deploy/local/buf/node_modules web/node_modules web/packages/*/dist
+	@rm -rf deploy/local/buf/node_modules web/node_modules web/packages/*/node_modules web/packages/*/dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
