@@ -44,14 +44,18 @@ class Bounds:
 class _Protocol(web.RequestHandler):
     """A connection that is the server's. `slow`: those who do not read what waits for them."""
 
-    __slots__ = ("_body", "_connection", "_slow")
+    __slots__ = ("_answered", "_body", "_connection", "_ended", "_slow")
 
     def __init__(self, server: _Server, slow: Patience[_Protocol], **options: Any) -> None:
         super().__init__(server, **options)
         self._slow = slow
         self._connection: asyncio.Transport | None = None
+        self._answered = 0
+        """Of `_request_count`, those that came."""
         self._body: StreamReader | None = None
         """Of the latest request."""
+        self._ended = False
+        """The client says no more."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It is served from here on; once that is over it is closed, and may still wait to be read."""
@@ -68,11 +72,19 @@ class _Protocol(web.RequestHandler):
 
     def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp's own never waits
         """As the door's: whole requests are answered, the rest of a body is not waited for."""
-        waits = self._waiter is not None and not self._waiter.done()
-        if waits or self._body is None or not self._body.is_eof():
+        waits = self._answered < self._request_count and not self._upgraded
+        if not waits or self._body is None or not self._body.is_eof():
             return False
-        self.close()  # once the one in work is answered
+        self._ended = True
         return True
+
+    async def _handle_request(self, *request: Any) -> tuple[web.StreamResponse, bool]:
+        try:
+            return await super()._handle_request(*request)
+        finally:
+            self._answered += 1
+            if self._ended and self._answered == self._request_count:
+                self.close()
 
     def pause_writing(self) -> None:
         """The client does not read."""

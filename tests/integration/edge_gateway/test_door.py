@@ -320,6 +320,18 @@ async def test_who_says_that_this_was_all_is_answered_and_the_connection_ends(
         came.writer.close()
 
 
+@pytest.mark.parametrize("cut", [0, 20, -20])
+async def test_who_asked_several_things_and_says_no_more_is_answered_each(edge: Edge, cut: int) -> None:
+    came = await _Connection.open(edge)
+    plain, chunked = b"GET /nowhere HTTP/1.1\r\nHost: x\r\n", b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    await came.say((plain + b"\r\n" + plain + chunked) * 3, cut)
+    came.writer.write_eof()
+    assert [(await came.answer())[0] for _ in range(6)] == [404] * 6
+    async with asyncio.timeout(30):
+        assert await came.reader.read() == b""
+    came.writer.close()
+
+
 @pytest.mark.parametrize("cut", [0, 20])
 async def test_who_says_no_more_in_the_middle_of_a_body_is_not_waited_for(edge: Edge, cut: int) -> None:
     token = edge.issuer.token(somebody())
@@ -334,9 +346,10 @@ async def test_who_says_no_more_in_the_middle_of_a_body_is_not_waited_for(edge: 
     came.writer.close()
 
 
-async def test_who_asks_for_an_upgrade_and_says_no_more_is_not_let_in(edge: Edge) -> None:
+@pytest.mark.parametrize("cut", [0, 20])
+async def test_who_asks_for_an_upgrade_and_says_no_more_is_not_let_in(edge: Edge, cut: int) -> None:
     came = await _Connection.open(edge)
-    came.writer.write(_handshake(edge))
+    await came.say(_handshake(edge), cut)
     came.writer.write_eof()
     async with asyncio.timeout(30):
         assert await came.reader.read() == b""
