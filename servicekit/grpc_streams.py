@@ -47,7 +47,7 @@ class CallStreams:
         request.traceparent = known.get(telemetry.TRACEPARENT, "")
         request.request_id = known.get(telemetry.REQUEST_ID, "")
         request.timeout_ms = max(1, int(timeout * 1000))
-        stream = self._take(known[SERVICE_TOKEN])
+        stream = self._take(known[SERVICE_TOKEN], metadata)
         answered = False
         try:
             async with asyncio.timeout(timeout):
@@ -67,7 +67,7 @@ class CallStreams:
             stream.call.cancel()
         return response
 
-    def _take(self, token: str) -> _Open:
+    def _take(self, token: str, metadata: Sequence[tuple[str, str]]) -> _Open:
         now = asyncio.get_running_loop().time()
         while self._idle:
             stream = self._idle.popleft()
@@ -79,7 +79,7 @@ class CallStreams:
             stream.call.cancel()
         # Not all at one time: that would be a moment in which all calls are dear.
         until = now + LASTS_S * random.uniform(0.5, 1)  # noqa: S311 - no secret
-        return _Open(self._method(metadata=[(SERVICE_TOKEN, token)]), until, token)
+        return _Open(self._method(metadata=metadata), until, token)
 
 
 async def _write(call: Any, request: Any) -> None:

@@ -8,12 +8,15 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind
 from splits.chat.message.v1 import service_pb2_grpc
 
+from servicekit import telemetry
 from servicekit.grpc_client import ServiceClient
 from servicekit.grpc_server import GrpcServer
 from servicekit.settings import GrpcServerSettings
-from tests.integration.servicekit.test_rpc_streams import asked, send
+from tests.integration.servicekit.test_rpc_streams import Seen, asked, send
 from tests.support.clock import FixedClock
 from tests.support.keys import Keys
 from tests.support.rpc import SERVICE, calling, serving, small_service
@@ -70,3 +73,31 @@ async def test_streams_that_carry_nothing_keep_nobody_out(keys: Keys) -> None:
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
         for client in clients:
             await send(client, idempotent=True)  # over another stream, when its own ends just now
+
+
+async def test_one_trace_joins_a_call_to_its_work_and_to_the_stream_opened_for_it(
+    keys: Keys, spans: list[ReadableSpan]
+) -> None:
+    seen = Seen(telemetry.current_request_id)
+    async with serving(keys, seen.handle) as served, calling(served.target, keys) as client:
+        telemetry.bind_request_id("req-1")
+        for name in ("first", "second"):
+            with telemetry.tracer().start_as_current_span(name):
+                await send(client)
+    assert seen.noted == ["req-1", "req-1"]
+    names = {_id(span): span.name for span in spans}
+    stream, call = f"{SERVICE}/StreamSends", f"{SERVICE}/SendMessages"
+    assert [(span.name, span.kind, names[span.parent.span_id]) for span in spans if span.parent] == [
+        (stream, SpanKind.SERVER, stream),
+        (call, SpanKind.SERVER, stream),
+        (stream, SpanKind.CLIENT, "first"),
+        (call, SpanKind.SERVER, stream),
+        (stream, SpanKind.CLIENT, "second"),
+    ]
+    assert [span.name for span in spans if span.parent is None] == ["first", "second"]
+
+
+def _id(span: ReadableSpan) -> int:
+    context = span.get_span_context()
+    assert context is not None
+    return context.span_id
