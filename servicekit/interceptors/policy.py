@@ -74,6 +74,8 @@ def _carried(method: descriptor.MethodDescriptor, declared: policy_pb2.Policy) -
     other = unary.GetOptions().Extensions[policy_pb2.policy]
     if (set(other.callers), other.acting_user) != (set(declared.callers), declared.acting_user):
         raise ValueError(f"{method.full_name} has another policy than {unary.name}")
+    if declared.acting_user == policy_pb2.ACTING_USER_REQUIRED:
+        raise ValueError(f"{method.full_name} carries calls that are each for a person of its own")
     return f"/{service.full_name}/{unary.name}"
 
 
