@@ -115,6 +115,7 @@ class Policy(_message.Message):
     other. Each request has one in `call`, with what a call's metadata says in `traceparent`, `request_id` and
     `timeout_ms` (for all of it; 0: the server's own), each response its answer in `answer`. A call that fails
     ends the stream with its status. Who calls is proven once, by the stream's metadata, and checked with each.
+    An RPC with ACTING_USER_REQUIRED cannot be carried: its metadata are of one person.
     """
     @_builtins.property
     def callers(self) -> _containers.RepeatedScalarFieldContainer[Global___Caller.ValueType]:
