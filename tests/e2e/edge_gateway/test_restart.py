@@ -9,8 +9,9 @@ from deploy.local.system import System
 from tests.support.people import Town
 from tests.support.system import bring_back
 
-_SAID = 40
-"""Many times what an edge handles in one turn."""
+_SAID = 30
+"""Many times what an edge handles in one turn, and not more than it reads ahead: what it has not read has no
+answer, and is to be said again."""
 _DRAIN_S = 1.0
 """Of the edges of `system`; at its end nothing but answers is waited for."""
 
