@@ -25,11 +25,15 @@ def document(
     return {"machine": dict(machine), "figures": [asdict(each) for each in figures], "rows": dict(rows)}
 
 
-def keep(found: Mapping[str, Any]) -> Path:
-    """Writes a run's document; returns where."""
+def keep(found: Mapping[str, Any], folder: Path = FOLDER) -> Path:
+    """Writes a run's document beside those of other runs; returns where."""
     machine = found["machine"]
-    FOLDER.mkdir(exist_ok=True)
-    path = FOLDER / f"{machine['date']}-{machine['commit']}.json"
+    folder.mkdir(exist_ok=True)
+    name = f"{machine['date']}-{machine['commit']}"
+    path, number = folder / f"{name}.json", 1
+    while path.exists():
+        number += 1
+        path = folder / f"{name}-{number}.json"
     path.write_text(json.dumps(found, indent=1) + "\n")
     return path
 
