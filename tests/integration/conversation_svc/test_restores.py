@@ -144,11 +144,13 @@ async def test_a_repush_puts_a_gate_of_the_same_version_and_other_content_right(
     assert (await messages.send(rita.user_id, conversation, "open")).HasField("stored")
     assert await versions(service, messages, conversation) == (4, 4)
     all_open = "SELECT id, gate_version FROM conversations WHERE opened ORDER BY id"
-    before = await service.pool.fetch(all_open)
+    before = {row["id"]: row["gate_version"] for row in await service.pool.fetch(all_open)}
     pages = await repush(service, limit=500)
-    assert sum(page.pushed for page in pages) == len(before)
-    assert before == await service.pool.fetch(all_open)
-    assert not await owed(service, *(str(row["id"]) for row in before))
+    after = {row["id"]: row["gate_version"] for row in await service.pool.fetch(all_open)}
+    # What other tests left half open is opened meanwhile by whoever reconciles.
+    assert len(before) <= sum(page.pushed for page in pages) <= len(after)
+    assert before == {each: after[each] for each in before}
+    assert not await owed(service, *map(str, before))
 
 
 async def test_what_a_repush_could_not_push_is_owed(
