@@ -106,6 +106,7 @@ async def use_everything(service: MessageService) -> None:
 
     edit = rpc.EditMessageRequest(conversation_id=long, message_id=own.id, text="better")
     await call(edge.stub.EditMessage, edit)
+    await service.all_told()  # a redaction looks through the outbox
     await call(edge.stub.RedactMessage, rpc.RedactMessageRequest(conversation_id=long, message_id=own.id))
     await service.read(MANY, latest[1], 1)
     await service.read("candidate-0", long, seq)
