@@ -46,6 +46,7 @@ MOST = {
     "get_watch_lists": (402, 1200),
     "count_totals": (1_100, 60),  # of the index alone: one entry for each conversation with something unread
     "count_totals_together": (1_100, 60),
+    "count_bodies_owed": (10, 600),  # of the whole outbox, whose pages stay until vacuum is through
 }
 FEW = (10, 60)
 # A redaction looks through the outbox, which holds what is not published yet.
