@@ -1,7 +1,8 @@
 """Sends on their way to message_svc: those that wait while calls are in flight go together in the next one.
 
-None waits for others to come: what arrives in one turn of the event loop, and that may be one send, leaves at
-its end if a call is free. Each has its own identity (its assertion), its own time and its own outcome:
+None waits for others to come: if a call is free, what has arrived leaves once a turn of the event loop has
+brought no further one, and that may be one send. A wave of requests that is read turn by turn so shares one.
+Each has its own identity (its assertion), its own time and its own outcome:
 
 - A call has the longest time of its sends. A send whose own is over fails, in flight or before its turn.
 - A call that is refused for what one of its sends holds is made again without that one, which goes alone. If
@@ -77,6 +78,8 @@ class SendBatches:
         self._timer: asyncio.TimerHandle | None = None
         """One for all, at the first of their deadlines: they mostly do not come."""
         self._scheduled = False
+        self._arrived = 0
+        """How many waited when the loop's last turn ended; 0 when no call was free then."""
         self._closed = False
 
     async def send(
@@ -89,9 +92,7 @@ class SendBatches:
         deadline = loop.time() + timeout
         member = Member(send, (sender_id, send.conversation_id), deadline, loop.create_future())
         self._waiting.append(member)
-        if not self._scheduled:
-            self._scheduled = True
-            loop.call_soon(self._start_calls)
+        self._start_soon()
         self._unsettled.add(member)
         self._wake_at(deadline)
         try:
@@ -133,8 +134,21 @@ class SendBatches:
         if left:
             self._wake_at(min(left))
 
-    def _start_calls(self) -> None:
+    def _start_soon(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._at_turns_end)
+
+    def _at_turns_end(self) -> None:
         self._scheduled = False
+        if (
+            len(self._calls) < self._bounds.in_flight
+            and self._arrived < len(self._waiting) < self._bounds.most
+        ):
+            self._arrived = len(self._waiting)
+            self._start_soon()
+            return
+        self._arrived = 0
         while len(self._calls) < self._bounds.in_flight and (members := self._next()):
             self._places.update(member.place for member in members)
             context = members[0].context if len(members) == 1 else Context()
@@ -144,7 +158,8 @@ class SendBatches:
 
     def _over(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
-        self._start_calls()
+        if self._waiting:
+            self._start_soon()
 
     def _next(self) -> list[Member]:
         members: list[Member] = []

@@ -5,8 +5,9 @@
     taken = await commands.run(Script(lua), [key], [300, 60_000])
 
 A client library spends several coroutines, a turn of its pool and a timer on each command: ten times what
-Redis does for it. Here a command is packed, written and forgotten until its reply comes. What is asked within
-one turn of the event loop leaves in one write and is answered in one: a system call costs more than the rest.
+Redis does for it. Here a command is packed, written and forgotten until its reply comes. What is asked turn
+after turn of the event loop leaves in one write, with the first turn that brings no more, and is answered in
+one: a system call, and waking Redis, cost more than the rest.
 
 A connection that is lost or late fails everything that waits in it, and the next command makes a new one.
 Nothing is asked twice: it cannot be known whether it was done. Not for subscriptions, nor for commands that
@@ -27,6 +28,9 @@ from redis.asyncio.connection import parse_url
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+
+_MOST_TOGETHER = 64
+"""Commands that wait for others to be asked; who asks in every turn holds nobody up for longer."""
 
 Word = bytes | str | int | float
 """One part of a command."""
@@ -134,6 +138,8 @@ class _Connection(asyncio.Protocol):
         self._greeted = 0
         """How many commands of the greeting are answered; all others wait for that."""
         self._unsent: list[bytes] = []
+        self._asked = 0
+        """How many of them there were when the loop's last turn ended."""
         self._waiting: deque[_Asked] = deque()
         """In the order of their commands."""
         self._timer: asyncio.TimerHandle | None = None
@@ -150,7 +156,7 @@ class _Connection(asyncio.Protocol):
         if self._timer is None:
             self._timer = self._loop.call_later(self._timeout_s, self._on_time)
         if not self._unsent:
-            self._loop.call_soon(self._send)
+            self._loop.call_soon(self._at_turns_end)
         self._unsent.append(packed)
         return reply
 
@@ -223,6 +229,14 @@ class _Connection(asyncio.Protocol):
             future.set_exception(reply)
         else:
             future.set_result(reply)
+
+    def _at_turns_end(self) -> None:
+        if self._asked < len(self._unsent) < _MOST_TOGETHER:
+            self._asked = len(self._unsent)
+            self._loop.call_soon(self._at_turns_end)
+            return
+        self._asked = 0
+        self._send()
 
     def _send(self) -> None:
         """Writes what was asked, once Redis knows who asks."""

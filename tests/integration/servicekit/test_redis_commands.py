@@ -39,6 +39,33 @@ async def test_replies_come_in_the_order_of_their_commands(commands: RedisComman
     assert await commands.call("GET", key()) is None
 
 
+async def test_what_turn_after_turn_asks_leaves_in_one_write() -> None:
+    writes: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while written := await reader.read(65_536):
+            writes.append(written)
+            writer.write(b"+PONG\r\n" * written.count(b"PING"))
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        commands = RedisCommands(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        await commands.call("PING")
+        asked = []
+        for _ in range(5):
+            asked += [commands.call("PING"), commands.call("PING")]
+            await asyncio.sleep(0)
+        assert await asyncio.gather(*asked) == [b"PONG"] * 10
+        asked = []
+        for number in range(200):
+            asked.append(commands.call("PING"))
+            await asyncio.sleep(0)
+            assert sum(reply.done() for reply in asked) >= number - 100, "who asks for ever holds nobody up"
+        await asyncio.gather(*asked)
+        commands.close()
+    assert [written.count(b"PING") for written in writes[:2]] == [1, 10]
+
+
 async def test_bytes_and_numbers_are_kept_as_they_are(commands: RedisCommands) -> None:
     name = key()
     value = bytes(range(256)) * 400

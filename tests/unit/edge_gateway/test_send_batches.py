@@ -86,6 +86,29 @@ async def test_what_comes_together_goes_together() -> None:
     assert service.calls == [texts]
 
 
+async def test_what_turn_after_turn_brings_goes_together() -> None:
+    service = Service()
+    to = batches(service)
+    sent = []
+    for text in ("a", "b", "c", "d"):
+        sent.append(asyncio.create_task(send(to, text)))
+        await turns(1)
+    assert await asyncio.gather(*sent) == ["a", "b", "c", "d"]
+    assert service.calls == [["a", "b", "c", "d"]]
+
+
+async def test_who_comes_for_ever_holds_nobody_up_beyond_a_full_call() -> None:
+    service = Service()
+    to = batches(service, most=4, in_flight=9)
+    sent = []
+    for number in range(20):
+        sent.append(asyncio.create_task(send(to, str(number))))
+        await turns(1)
+        assert to.waiting <= 4 + 1
+    await asyncio.gather(*sent)
+    assert [len(call) for call in service.calls] == [4] * 5
+
+
 async def test_what_waits_while_calls_are_in_flight_goes_in_the_next_one() -> None:
     service = Service()
     to = batches(service)
