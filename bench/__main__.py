@@ -6,6 +6,7 @@ Exit code 1 when a scenario's work was not done right, a demand does not hold, o
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import sys
 from typing import Any
@@ -24,6 +25,7 @@ SCENARIOS: dict[str, Scenario] = {
     # Pages last: they leave ten million messages behind.
     for each in (
         sends.SCENARIO,
+        sends.PER_CORE,
         fanout.SCENARIO,
         handshakes.SCENARIO,
         idle.SCENARIO,
@@ -53,15 +55,21 @@ def say(text: str) -> None:
 
 
 async def measure(names: list[str], signals: Signals, *, short: bool) -> tuple[list[Figure], dict[str, Any]]:
-    """Runs the scenarios in turn, all on one system."""
+    """Runs the scenarios in turn, all of one layout on one system."""
     figures: list[Figure] = []
     rows: dict[str, Any] = {}
-    async with running(say) as world:
-        for name in names:
-            say(f"\n──── {name}: {SCENARIOS[name].about} ────")
-            rows[name] = await SCENARIOS[name].measure(world, say, short=short)
-            figures += SCENARIOS[name].figures(rows[name])
-        signals.stopping()
+    every_core = sorted(os.sched_getaffinity(0))
+    for cores in ([], every_core):
+        chosen = [name for name in names if SCENARIOS[name].per_core is bool(cores)]
+        if not chosen:
+            continue
+        async with running(say, cores=cores) as world:
+            for name in chosen:
+                say(f"\n──── {name}: {SCENARIOS[name].about} ────")
+                rows[name] = await SCENARIOS[name].measure(world, say, short=short)
+                figures += SCENARIOS[name].figures(rows[name])
+            signals.hold()  # what was started is to be ended
+        signals.release()
     return figures, rows
 
 

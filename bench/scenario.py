@@ -35,3 +35,5 @@ class Scenario:
     figures: Figures
     needs: Sequence[Need] = ()
     """Packages beyond those of the product. A scenario that has any is run only when it is named."""
+    per_core: bool = False
+    """Whether each core has an edge and a message_svc, bound to it, instead of one of each on all of them."""

@@ -1,7 +1,13 @@
-"""Sends through the whole stack: REST in, persisted, told to the other person's socket."""
+"""Sends through the whole stack: REST in, persisted, told to the other person's socket.
+
+Once with one process of each kind, which is what a cost is compared by; once with an edge and a message_svc
+bound to each core, which is how a machine of few cores has most of it.
+"""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 
 from bench.figures import Figure
@@ -11,12 +17,23 @@ from bench.world import World, load
 from deploy.local.packages import Say
 
 PAIRS = (1, 32, 128)
+PAIRS_PER_CORE = (32, 128)
+_REPLICA = re.compile(r"_\d+$")
 
 
 async def measure(world: World, say: Say, *, short: bool) -> list[Row]:
     """One row for each number of pairs: the median run of three by rate."""
+    return await _measure_all(world, say, PAIRS, short=short)
+
+
+async def measure_per_core(world: World, say: Say, *, short: bool) -> list[Row]:
+    """The same for several pairs."""
+    return await _measure_all(world, say, PAIRS_PER_CORE, short=short)
+
+
+async def _measure_all(world: World, say: Say, numbers: Sequence[int], *, short: bool) -> list[Row]:
     rows = []
-    for number in PAIRS:
+    for number in numbers:
         rows.append(await _measure(world, number, runs=1 if short else 3, measure_s=2.0 if short else 6.0))
         say(f"sends, {number} pairs: {rows[-1]}")
     return rows
@@ -25,7 +42,7 @@ async def measure(world: World, say: Say, *, short: bool) -> list[Row]:
 async def _measure(world: World, number: int, *, runs: int, measure_s: float) -> Row:
     pairs = await world.pairs(number)
     configuration = {
-        "edge_url": world.system.edge_url,
+        "edge_urls": world.edge_urls,
         "pairs": [
             [f"/v1/conversations/{pair.conversation_id}/messages", pair.sender_token, pair.receiver_token]
             for pair in pairs
@@ -45,9 +62,18 @@ async def _measure(world: World, number: int, *, runs: int, measure_s: float) ->
 
 def figures(rows: Sequence[Row]) -> list[Figure]:
     """Rates, latencies and costs by number of pairs."""
+    return _figures("sends", rows)
+
+
+def figures_per_core(rows: Sequence[Row]) -> list[Figure]:
+    """The same."""
+    return _figures("sends on each core", rows)
+
+
+def _figures(what: str, rows: Sequence[Row]) -> list[Figure]:
     found = []
     for row in rows:
-        alone, name = row["pairs"] == 1, f"sends, {row['pairs']} pair{'s' * (row['pairs'] > 1)}"
+        alone, name = row["pairs"] == 1, f"{what}, {row['pairs']} pair{'s' * (row['pairs'] > 1)}"
         found += [
             Figure(f"{name}: persisted and delivered", row["per_s"], "/s"),
             Figure(f"{name}: sent to acknowledged, p50", row["ack_ms"][0], "ms"),
@@ -60,9 +86,24 @@ def figures(rows: Sequence[Row]) -> list[Figure]:
                 else []
             ),
             Figure(f"{name}: CPU a message, all processes", row["total_us"], "us"),
-            *(Figure(f"{name}: CPU a message, {each}", us, "us") for each, us in row["cpu_us"].items()),
+            *(Figure(f"{name}: CPU a message, {each}", us, "us") for each, us in _by_kind(row).items()),
         ]
     return found
 
 
+def _by_kind(row: Row) -> dict[str, float]:
+    """Microseconds of all processes of a kind: `edge_gateway_2` is one more edge."""
+    found: Counter[str] = Counter()
+    for name, us in row["cpu_us"].items():
+        found[_REPLICA.sub("", name)] += us
+    return {kind: round(us, 1) for kind, us in found.items()}
+
+
 SCENARIO = Scenario("sends", "pairs who talk, through the whole stack", measure, figures)
+PER_CORE = Scenario(
+    "cores",
+    "pairs who talk, an edge and a message_svc on each core",
+    measure_per_core,
+    figures_per_core,
+    per_core=True,
+)

@@ -56,6 +56,8 @@ class World:
     databases: Mapping[str, str]
     redis_url: str
     amqp_url: str
+    edge_urls: Sequence[str]
+    """Of the edges that were started with it, over which people are spread."""
     _key: SigningKey
     _issuer: IssuerSettings
     _pairs: list[Pair] = field(default_factory=list)
@@ -130,8 +132,10 @@ async def _answered(rest: Rest, method: str, path: str, body: dict[str, Any] | N
 
 
 @asynccontextmanager
-async def running(say: Say, overrides: Mapping[str, Mapping[str, str]] | None = None) -> AsyncIterator[World]:
-    """Starts everything and ends it. `overrides`: more settings, by program name."""
+async def running(
+    say: Say, overrides: Mapping[str, Mapping[str, str]] | None = None, *, cores: Sequence[int] = ()
+) -> AsyncIterator[World]:
+    """Starts everything and ends it. `overrides`: more settings, by program name; `cores`: see `Parts`."""
     folder = open_temporary()
     backing = Backing(folder, say=say, environ={})
     system: System | None = None
@@ -142,7 +146,7 @@ async def running(say: Say, overrides: Mapping[str, Mapping[str, str]] | None = 
         given = {"edge_gateway": _LIMITS}
         for name, settings in (overrides or {}).items():
             given[name] = {**given.get(name, {}), **settings}
-        system = System(folder, Parts(databases, urls["REDIS_URL"], urls["AMQP_URL"], given))
+        system = System(folder, Parts(databases, urls["REDIS_URL"], urls["AMQP_URL"], given, cores=cores))
         await system.start()
         issuer = IssuerSettings(url=system.issuer_url, audience=AUDIENCE, keys_dir=folder.path / "issuer")
         key = SigningKey.load_or_make(folder.path / "issuer")
@@ -154,6 +158,7 @@ async def running(say: Say, overrides: Mapping[str, Mapping[str, str]] | None = 
             databases,
             urls["REDIS_URL"],
             urls["AMQP_URL"],
+            [edge.url for edge in system.edges],
             key,
             issuer,
         )

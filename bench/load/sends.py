@@ -1,6 +1,7 @@
 """Pairs who talk: each sender sends the next message once the receiver has the previous one and it is
-acknowledged. `{edge_url, pairs: [[path, sender token, receiver token]]}`, then a line for each turn,
-`{warm_s, measure_s}` (see `bench.turn`)."""
+acknowledged. `{edge_urls, pairs: [[path, sender token, receiver token]]}`, then a line for each turn,
+`{warm_s, measure_s}` (see `bench.turn`). Of several edges each has as many senders and receivers as the
+others, and as many pairs are at two of them as chance would have it."""
 
 from __future__ import annotations
 
@@ -15,16 +16,20 @@ _CONNECT_S = 60.0
 
 
 class _Pair:
-    def __init__(self, poll: Poll, edge_url: str, run: str, number: int, facts: list[str], text: str) -> None:
+    def __init__(
+        self, poll: Poll, edge_urls: list[str], run: str, number: int, facts: list[str], text: str
+    ) -> None:
         path, sender, receiver = facts
+        edges = len(edge_urls)
+        senders, receivers = edge_urls[number % edges], edge_urls[number // edges % edges]
         # Client message ids have one length, so that a request is two pieces put together.
         self._mark = f"{run}-{number:04d}-".encode()
         before = b'{"clientMessageId":"' + self._mark
         after = b'","text":"' + text.encode() + b'"}'
         whole = post(path, sender, before + b"0" * 8 + after)
         self._before, self._after = whole[: len(whole) - len(after) - 8], after
-        self.http = Http(poll, edge_url, self._acknowledged)
-        self.socket = WebSocket(poll, edge_url, receiver, None)
+        self.http = Http(poll, senders, self._acknowledged)
+        self.socket = WebSocket(poll, receivers, receiver, None)
         self._wanted = b""
         self._sent_at = self._acked_at = self._got_at = 0.0
         self.count = 0
@@ -82,7 +87,7 @@ def main() -> None:
     text = "x" * 300
     run = secrets.token_hex(4)  # no two runs' ids are one
     pairs = [
-        _Pair(poll, given["edge_url"], run, number, facts, text)
+        _Pair(poll, given["edge_urls"], run, number, facts, text)
         for number, facts in enumerate(given["pairs"])
     ]
     deadline = time.monotonic() + _CONNECT_S

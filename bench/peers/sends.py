@@ -1,5 +1,7 @@
 """Sends at 32 pairs beside ejabberd's, which archives each message in Postgres before it delivers it.
 
+ejabberd has a scheduler for each core; here each core has an edge and a message_svc, bound to it.
+
 Each side has a private Postgres of its own with the same settings. Each round is played in two forms: with
 servers that wait for the disk at each commit (fsync on), as they do unless told otherwise, and without.
 """
@@ -47,7 +49,7 @@ async def _rounds(world: World, peer: ejabberd.Ejabberd, say: Say, *, short: boo
     what = {"warm_s": 1.5, "measure_s": 2.0 if short else 8.0}
     rows: list[Row] = []
     async with (
-        load("sends", {"edge_url": world.system.edge_url, "pairs": pairs}) as here,
+        load("sends", {"edge_urls": world.edge_urls, "pairs": pairs}) as here,
         load("xmpp", {"port": peer.port, "host": ejabberd.HOST, "pairs": PAIRS}) as there,
     ):
         sides = [Side(_PEER, there, peer.roots()), Side(HERE, here, world.roots())]
@@ -139,4 +141,6 @@ def _rate(name: str, ours: Sequence[Row], theirs: Sequence[Row], at_least: float
     return Figure(f"{name}: rate beside {_PEER}'s", ratio, "times", at_least=at_least)
 
 
-SCENARIO = Scenario(_PEER, "sends in turns with ejabberd", measure, figures, needs=ejabberd.NEEDS)
+SCENARIO = Scenario(
+    _PEER, "sends in turns with ejabberd", measure, figures, needs=ejabberd.NEEDS, per_core=True
+)

@@ -82,7 +82,9 @@ CHECKS = (
     _suite("e2e", 12),
     # Only whether every message arrives: what it costs, a machine at other work cannot tell.
     Check(
-        "bench", 10, (_tool("python", "-m", "bench", "--short", "sends", "fanout", "handshakes", "pages"),)
+        "bench",
+        10,
+        (_tool("python", "-m", "bench", "--short", "sends", "cores", "fanout", "handshakes", "pages"),),
     ),
     _suite("browser", 8, browser=True),
 )

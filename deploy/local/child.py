@@ -52,16 +52,22 @@ class Child:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         user: str | None = None,
+        core: int | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
         ledger: Ledger | None = None,
     ) -> Child:
-        """Starts `argv`, as `user` if given (needs root), its output appended to `log` (None: ours)."""
+        """Starts `argv`, its output appended to `log` (None: ours).
+
+        If given: as `user` (needs root), on that `core` only, with all that it starts.
+        """
         if ledger is not None and ledger.closed:
             raise LocalError(f"{name} was not started: what it belongs to is being stopped.")
         wrapper = ["setpriv"]
         if user is not None:
             wrapper += [f"--reuid={user}", f"--regid={user}", "--init-groups"]
         wrapper += ["--pdeathsig", stop_signal.name.removeprefix("SIG"), "--"]
+        if core is not None:
+            wrapper += ["taskset", "--cpu-list", str(core)]
         # We may have died before the kernel was told: then there is another parent already.
         wrapper += ["sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"', str(os.getpid())]
         log_began = log.stat().st_size if log is not None and log.exists() else 0

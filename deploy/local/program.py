@@ -27,7 +27,7 @@ class Program:
     """A Python module run with its environment and log. Starting it again keeps its ports.
 
     It serves when `probe` holds or, for one that nobody calls, when it has logged `ready_word`. One with
-    neither is run to its end.
+    neither is run to its end. One with a `core` runs on that one only.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class Program:
         probe: Probe | None = None,
         ready_word: str | None = None,
         cwd: Path = CHECKOUT,
+        core: int | None = None,
     ):
         self.name = name
         self.log = folder.logs / f"{name}.log"
@@ -50,6 +51,7 @@ class Program:
         self._ready_word = ready_word
         self._folder = folder
         self._cwd = cwd
+        self._core = core
 
     def spawn(self) -> Child:
         """Starts the process; `wait_ready` tells when it serves."""
@@ -59,6 +61,7 @@ class Program:
             log=self.log,
             env=self._environment,
             cwd=self._cwd,
+            core=self._core,
             ledger=self._folder.ledger,
         )
         return self.child

@@ -16,12 +16,14 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Signals:
     """Signals that ask this process to stop. At first one cancels the run's task, whose `finally` cleans up.
 
-    `forward_to` sends them elsewhere; once a run is stopping, further ones change nothing.
+    `forward_to` sends them elsewhere; once a run is stopping, further ones change nothing. What cleans up in
+    the midst of a run can `hold` them until `release`.
     """
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self._forward: Callable[[signal.Signals], None] | None = None
+        self._held: list[signal.Signals] = []
         self._task = asyncio.current_task()
         loop = asyncio.get_running_loop()
         for number in _STOPPING:
@@ -32,6 +34,15 @@ class Signals:
 
     def stopping(self) -> None:
         self._forward = lambda _number: None
+
+    def hold(self) -> None:
+        self._forward = self._held.append
+
+    def release(self) -> None:
+        """Receives the first that was held."""
+        self._forward = None
+        if self._held:
+            self.receive(self._held[0])
 
     def receive(self, number: signal.Signals) -> None:
         """What a signal does now."""

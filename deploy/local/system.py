@@ -56,6 +56,8 @@ class Parts:
     """More settings, by program name."""
     origins: Sequence[str] = ()
     """Of pages elsewhere that may use the edge and the issuer, beside the demo's own."""
+    cores: Sequence[int] = ()
+    """On each an edge and the message_svc that it calls, bound to it. None: one of each, bound to nothing."""
 
 
 class System:
@@ -94,15 +96,14 @@ class System:
         self._add(self._issuer())
         self._add(self._mail_catcher())
         self._add(self._worker())
-        self.edges.append(self._edge("edge_gateway", self._first_edge_port))
-        self._add(self.edges[0].program)
+        self._add_edge(self._edge("edge_gateway", self._first_edge_port, core=self._first_core))
+        for core in self._parts.cores[1:]:
+            self._add_pair(core)
         await together(*(program.wait_ready() for program in self.programs.values()))
 
     async def add_edge(self, settings: Mapping[str, str] | None = None) -> Edge:
         """Starts one more edge on a port of its own, maybe with more settings."""
-        edge = self._edge(f"edge_gateway_{len(self.edges) + 1}", free_port(), settings)
-        self.edges.append(edge)
-        self._add(edge.program)
+        edge = self._add_edge(self._edge(f"edge_gateway_{len(self.edges) + 1}", free_port(), settings))
         await edge.program.wait_ready()
         return edge
 
@@ -163,16 +164,32 @@ class System:
         self.programs[program.name] = program
         return program.spawn()
 
+    def _add_edge(self, edge: Edge) -> Edge:
+        self.edges.append(edge)
+        self._add(edge.program)
+        return edge
+
+    def _add_pair(self, core: int) -> None:
+        """One more edge, and the message_svc that it calls."""
+        number, target = len(self.edges) + 1, f"{LOOPBACK}:{free_port()}"
+        self._add(self._replica("message_svc", f"message_svc_{number}", target, core=core))
+        settings = {"MESSAGE_SVC_TARGET": target}
+        self._add_edge(self._edge(f"edge_gateway_{number}", free_port(), settings, core=core))
+
+    @property
+    def _first_core(self) -> int | None:
+        return self._parts.cores[0] if self._parts.cores else None
+
     def _environment(self, name: str, settings: Mapping[str, str]) -> dict[str, str]:
         return {**os.environ, **settings, **self._parts.overrides.get(name, {})}
 
-    def _service_settings(self, name: str) -> dict[str, str]:
+    def _service_settings(self, name: str, target: str | None = None) -> dict[str, str]:
         settings = {
             "DATABASE_URL": self._parts.databases[name],
             "REDIS_URL": self._parts.redis_url,
             "AMQP_URL": self._parts.amqp_url,
             "GRPC_HOST": LOOPBACK,
-            "GRPC_PORT": self.targets[name].rpartition(":")[2],
+            "GRPC_PORT": (target or self.targets[name]).rpartition(":")[2],
             "SERVICE_KEY_FILE": str(self._keys / f"{name}.pem"),
             "SERVICE_TRUST_FILE": str(self._keys / "trust.json"),
         }
@@ -195,12 +212,27 @@ class System:
     def _service(
         self, name: str, module: str | None = None, settings: Mapping[str, str] | None = None
     ) -> Program:
+        core = self._first_core if name == "message_svc" else None
+        return self._replica(name, name, self.targets[name], module=module, settings=settings, core=core)
+
+    def _replica(
+        self,
+        service: str,
+        name: str,
+        target: str,
+        *,
+        module: str | None = None,
+        settings: Mapping[str, str] | None = None,
+        core: int | None = None,
+    ) -> Program:
+        environment = self._environment(service, self._service_settings(service, target))
         return Program(
             name,
-            (module or name, "serve"),
-            environment={**self._environment(name, self._service_settings(name)), **(settings or {})},
-            probe=grpc_serving(self.targets[name]),
+            (module or service, "serve"),
+            environment={**environment, **(settings or {})},
+            probe=grpc_serving(target),
             folder=self._folder,
+            core=core,
         )
 
     def _worker(self, module: str | None = None, settings: Mapping[str, str] | None = None) -> Program:
@@ -250,7 +282,9 @@ class System:
             folder=self._folder,
         )
 
-    def _edge(self, name: str, port: int, more: Mapping[str, str] | None = None) -> Edge:
+    def _edge(
+        self, name: str, port: int, more: Mapping[str, str] | None = None, *, core: int | None = None
+    ) -> Edge:
         ops_port = free_port()
         issuer = {
             "issuer": self.issuer_url,
@@ -281,6 +315,7 @@ class System:
             environment=self._environment("edge_gateway", settings),
             probe=http_ok(f"{ops_url}/readyz"),
             folder=self._folder,
+            core=core,
         )
         return Edge(program, f"http://{LOOPBACK}:{port}", ops_url)
 
