@@ -45,8 +45,8 @@ async def test_nothing_held_is_nothing_received() -> None:
         signals.release()
         await asyncio.sleep(0)
         assert signals.received is None
+        signals.receive(signal.SIGINT)
         with pytest.raises(asyncio.CancelledError):
-            signals.receive(signal.SIGINT)
             await asyncio.sleep(60)
 
     await asyncio.create_task(run())
