@@ -13,7 +13,7 @@ from bench.load.poll import Lost, Poll, connect
 from bench.load.program import configuration, next_turn
 from bench.load.talk import play
 
-_PAD = b":" + b"x" * 230
+_PAD = b":" + b"x" * 280
 _CHUNK = 64 * 1024
 _ANSWER_S = 10.0
 _END, _ARCHIVED = b"</message>", b"<stanza-id"
