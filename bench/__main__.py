@@ -59,17 +59,23 @@ async def measure(names: list[str], signals: Signals, *, short: bool) -> tuple[l
     figures: list[Figure] = []
     rows: dict[str, Any] = {}
     every_core = sorted(os.sched_getaffinity(0))
-    for cores in ([], every_core):
-        chosen = [name for name in names if SCENARIOS[name].per_core is bool(cores)]
-        if not chosen:
-            continue
+    layouts = [
+        (cores, [name for name in names if SCENARIOS[name].per_core is bool(cores)])
+        for cores in ([], every_core)
+    ]
+    layouts = [(cores, chosen) for cores, chosen in layouts if chosen]
+    for cores, chosen in layouts:
         async with running(say, cores=cores) as world:
             for name in chosen:
                 say(f"\n──── {name}: {SCENARIOS[name].about} ────")
                 rows[name] = await SCENARIOS[name].measure(world, say, short=short)
                 figures += SCENARIOS[name].figures(rows[name])
-            signals.hold()  # what was started is to be ended
-        signals.release()
+            if chosen is layouts[-1][1]:
+                signals.stopping()
+            else:
+                signals.hold()  # what was started is to be ended
+        if chosen is not layouts[-1][1]:
+            signals.release()
     return figures, rows
 
 

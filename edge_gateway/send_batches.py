@@ -1,7 +1,8 @@
 """Sends on their way to message_svc: those that wait while calls are in flight go together in the next one.
 
 None waits for others to come: if a call is free, what has arrived leaves once a turn of the event loop has
-brought no further one, and that may be one send. A wave of requests that is read turn by turn so shares one.
+brought no further one, and that may be one send. A wave of requests that is read turn by turn so shares one,
+for as long as 2 ms.
 Each has its own identity (its assertion), its own time and its own outcome:
 
 - A call has the longest time of its sends. A send whose own is over fails, in flight or before its turn.
@@ -24,6 +25,9 @@ from opentelemetry import trace
 from splits.chat.message.v1 import service_pb2 as message_rpc
 
 from servicekit.errors import ChatError, DeadlineError, Reason
+
+_WAVE_S = 0.002
+"""Who goes on coming, turn by turn, holds the first up no longer: a call costs less than that."""
 
 _AT_FAULT = re.compile(r"/sends/(\d+)/")
 
@@ -77,9 +81,11 @@ class SendBatches:
         self._unsettled: set[Member] = set()
         self._timer: asyncio.TimerHandle | None = None
         """One for all, at the first of their deadlines: they mostly do not come."""
+        self._wakes_at = 0.0
         self._scheduled = False
         self._arrived = 0
         """How many waited when the loop's last turn ended; 0 when no call was free then."""
+        self._leave_at = 0.0
         self._closed = False
 
     async def send(
@@ -116,12 +122,15 @@ class SendBatches:
         for call in self._calls:
             call.cancel()
         await asyncio.gather(*self._calls, return_exceptions=True)
+        for member in self._unsettled:  # those of a call that had not begun, too
+            member.fail(_closed())
 
     def _wake_at(self, deadline: float) -> None:
         if self._timer is not None:
-            if self._timer.when() <= deadline:
+            if self._wakes_at <= deadline:
                 return
             self._timer.cancel()
+        self._wakes_at = deadline
         self._timer = asyncio.get_running_loop().call_at(deadline, self._on_time)
 
     def _on_time(self) -> None:
@@ -141,10 +150,7 @@ class SendBatches:
 
     def _at_turns_end(self) -> None:
         self._scheduled = False
-        if (
-            len(self._calls) < self._bounds.in_flight
-            and self._arrived < len(self._waiting) < self._bounds.most
-        ):
+        if len(self._calls) < self._bounds.in_flight and self._more_may_come():
             self._arrived = len(self._waiting)
             self._start_soon()
             return
@@ -155,6 +161,15 @@ class SendBatches:
             call = asyncio.get_running_loop().create_task(self._run(members), context=context)
             self._calls.add(call)
             call.add_done_callback(self._over)
+
+    def _more_may_come(self) -> bool:
+        waiting, bounds = len(self._waiting), self._bounds
+        if not self._arrived < waiting < min(bounds.most, bounds.waiting):
+            return False
+        now = asyncio.get_running_loop().time()
+        if self._arrived == 0:
+            self._leave_at = now + _WAVE_S
+        return now < self._leave_at
 
     def _over(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)

@@ -5,9 +5,9 @@
     taken = await commands.run(Script(lua), [key], [300, 60_000])
 
 A client library spends several coroutines, a turn of its pool and a timer on each command: ten times what
-Redis does for it. Here a command is packed, written and forgotten until its reply comes. What is asked turn
-after turn of the event loop leaves in one write, with the first turn that brings no more, and is answered in
-one: a system call, and waking Redis, cost more than the rest.
+Redis does for it. Here a command is packed, written and forgotten until its reply comes. Single commands that
+are asked turn after turn of the event loop leave in one write, with the first turn that brings no more or
+after 2 ms, and are answered in one: a system call, and waking Redis, cost more than the rest.
 
 A connection that is lost or late fails everything that waits in it, and the next command makes a new one.
 Nothing is asked twice: it cannot be known whether it was done. Not for subscriptions, nor for commands that
@@ -30,7 +30,8 @@ from redis.exceptions import InvalidResponse, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 _MOST_TOGETHER = 64
-"""Commands that wait for others to be asked; who asks in every turn holds nobody up for longer."""
+_WAVE_S = 0.002
+"""Commands that wait for others to be asked, and for how long: who asks in every turn holds nobody up."""
 
 Word = bytes | str | int | float
 """One part of a command."""
@@ -140,6 +141,7 @@ class _Connection(asyncio.Protocol):
         self._unsent: list[bytes] = []
         self._asked = 0
         """How many of them there were when the loop's last turn ended."""
+        self._leave_at = 0.0
         self._waiting: deque[_Asked] = deque()
         """In the order of their commands."""
         self._timer: asyncio.TimerHandle | None = None
@@ -155,7 +157,9 @@ class _Connection(asyncio.Protocol):
         self._waiting.append((reply, self._loop.time() + self._timeout_s, replies, count))
         if self._timer is None:
             self._timer = self._loop.call_later(self._timeout_s, self._on_time)
-        if not self._unsent:
+        if count is not None:
+            self._loop.call_soon(self._send)  # a company of its own
+        elif not self._unsent:
             self._loop.call_soon(self._at_turns_end)
         self._unsent.append(packed)
         return reply
@@ -231,12 +235,20 @@ class _Connection(asyncio.Protocol):
             future.set_result(reply)
 
     def _at_turns_end(self) -> None:
-        if self._asked < len(self._unsent) < _MOST_TOGETHER:
+        if self._more_may_come():
             self._asked = len(self._unsent)
             self._loop.call_soon(self._at_turns_end)
             return
         self._asked = 0
         self._send()
+
+    def _more_may_come(self) -> bool:
+        if not self._asked < len(self._unsent) < _MOST_TOGETHER:
+            return False
+        now = self._loop.time()
+        if self._asked == 0:
+            self._leave_at = now + _WAVE_S
+        return now < self._leave_at
 
     def _send(self) -> None:
         """Writes what was asked, once Redis knows who asks."""

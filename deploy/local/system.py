@@ -129,9 +129,9 @@ class System:
 
         For builds and settings that are wrong on purpose.
         """
-        await self.programs[name].running.stop()
         make = self._worker if name == _WORKER else partial(self._service, name)
         program = make(module, settings)
+        await self.programs[name].running.stop()
         self._add(program)
         await program.wait_ready()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit, urlunsplit
 
@@ -64,6 +65,18 @@ async def test_what_turn_after_turn_asks_leaves_in_one_write() -> None:
         await asyncio.gather(*asked)
         commands.close()
     assert [written.count(b"PING") for written in writes[:2]] == [1, 10]
+
+
+async def test_turns_that_take_long_are_not_the_time_of_redis(redis_url: str) -> None:
+    commands = RedisCommands(redis_url, timeout_s=0.2)
+    await commands.call("PING")
+    asked = []
+    for _ in range(40):
+        asked.append(commands.call("PING"))
+        await asyncio.sleep(0)
+        time.sleep(0.006)  # noqa: ASYNC251 - so long is a turn here
+    assert await asyncio.gather(*asked) == [b"PONG"] * 40
+    commands.close()
 
 
 async def test_bytes_and_numbers_are_kept_as_they_are(commands: RedisCommands) -> None:

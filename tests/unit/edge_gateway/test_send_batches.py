@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import pytest
+import uvloop
 from splits.chat.message.v1 import message_pb2 as message_pb
 from splits.chat.message.v1 import service_pb2 as message_rpc
 
@@ -107,6 +109,51 @@ async def test_who_comes_for_ever_holds_nobody_up_beyond_a_full_call() -> None:
         assert to.waiting <= 4 + 1
     await asyncio.gather(*sent)
     assert [len(call) for call in service.calls] == [4] * 5
+
+
+async def test_turns_that_take_long_hold_nobody_up() -> None:
+    service = Service()
+    to = batches(service)
+    sent = []
+    for number in range(40):
+        sent.append(asyncio.create_task(send(to, str(number), timeout=0.1)))
+        await turns(1)
+        time.sleep(0.004)  # noqa: ASYNC251 - so long is a turn here
+    assert await asyncio.gather(*sent) == [str(number) for number in range(40)]
+
+
+async def test_nobody_is_refused_for_those_who_wait_for_a_turn() -> None:
+    service = Service()
+    to = batches(service, waiting=4)
+    sent = []
+    for number in range(8):
+        sent.append(asyncio.create_task(send(to, str(number))))
+        await turns(1)
+    assert await asyncio.gather(*sent) == [str(number) for number in range(8)]
+
+
+def test_a_time_that_is_over_is_told_and_no_fault_for_others() -> None:
+    """uvloop's timers are other ones where the moment is now."""
+
+    async def run() -> None:
+        to = batches(Service())
+        late = asyncio.create_task(send(to, "late", timeout=-0.1))
+        found = await asyncio.gather(late, send(to, "in time"), return_exceptions=True)
+        assert isinstance(found[0], ChatError)
+        assert found[1] == "in time"
+
+    uvloop.run(run())
+
+
+@pytest.mark.parametrize("number", range(8))
+async def test_closing_settles_what_is_at_any_step(number: int) -> None:
+    to = batches(Service())
+    sent = asyncio.create_task(send(to, "hello"))
+    await turns(number)
+    await to.close()
+    async with asyncio.timeout(5):
+        found = await asyncio.gather(sent, return_exceptions=True)
+    assert found[0] == "hello" or isinstance(found[0], ChatError)
 
 
 async def test_what_waits_while_calls_are_in_flight_goes_in_the_next_one() -> None:
