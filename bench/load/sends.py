@@ -21,7 +21,7 @@ class _Pair:
     ) -> None:
         path, sender, receiver = facts
         edges = len(edge_urls)
-        senders, receivers = edge_urls[number % edges], edge_urls[number // edges % edges]
+        senders, receivers = edge_urls[number % edges], edge_urls[(number + number // edges) % edges]
         # Client message ids have one length, so that a request is two pieces put together.
         self._mark = f"{run}-{number:04d}-".encode()
         before = b'{"clientMessageId":"' + self._mark
