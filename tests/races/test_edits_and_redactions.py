@@ -64,7 +64,7 @@ async def race_edits_against_pushes(messages: MessageService, rounds: int) -> li
 
     for number in range(rounds):
         version += 2
-        await at_last(lambda: messages.apply(active_gate(conversation, version - 1, [ada, bob])))  # noqa: B023
+        await at_last(lambda: messages.apply(active_gate(conversation, version - 1, [ada, bob])))  # noqa: B023 - awaited
 
         async def change(who: str, round_number: int = number) -> None:
             for attempt in range(30):
@@ -141,10 +141,10 @@ async def race_redactions_against_reads(messages: MessageService, redis_url: str
     late: list[str] = []
     try:
         for number in range(rounds):
-            sent = (await at_last(lambda: messages.send(ada, conversation, f"c{number}", SECRET))).stored  # noqa: B023
+            sent = (await at_last(lambda: messages.send(ada, conversation, f"c{number}", SECRET))).stored  # noqa: B023 - awaited
             readers = Readers(messages, bob, sent)
             reading = [asyncio.ensure_future(readers.read()) for _ in range(2)]
-            answer = await at_last(lambda: redact(messages, ada, sent))  # noqa: B023
+            answer = await at_last(lambda: redact(messages, ada, sent))  # noqa: B023 - awaited
             assert answer.message.text == ""
             before = await _drain(pubsub)  # what was published before the answer
             if SECRET in await readers.read():

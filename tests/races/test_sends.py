@@ -66,7 +66,7 @@ async def test_two_replicas_number_what_is_written_to_them_in_turns(
         chance, seqs = random.Random(who + conversation), []
         for number in range(each):
             taker = chance.choice([messages, replica])
-            outcome = await at_last(lambda: taker.send(who, conversation, f"c{number}"))  # noqa: B023
+            outcome = await at_last(lambda: taker.send(who, conversation, f"c{number}"))  # noqa: B023 - awaited
             seqs.append(outcome.stored.seq or outcome.repeated.seq)
         return seqs
 

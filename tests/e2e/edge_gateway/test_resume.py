@@ -156,7 +156,7 @@ async def test_drops_at_any_moment_lose_and_double_nothing(town: Town, system: S
             if last_round:
                 last = (await sending)[-1]
                 if last not in map(seq_of, seen):  # it was answered, and may yet have to be told
-                    await live.frame("message.created", lambda frame: seq_of(frame) == last)  # noqa: B023
+                    await live.frame("message.created", lambda frame: seq_of(frame) == last)  # noqa: B023 - awaited
             else:
                 await eventually(_more(live, before), until=lambda more: more or done.is_set())
         seen += [frame for frame in live.frames if frame["type"] == "message.created"]
