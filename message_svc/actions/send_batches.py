@@ -1,6 +1,7 @@
 """Gathers sends into batches: while transactions run, the sends of further calls wait for the next together.
 
 Nobody waits for a batch to fill: when there is room for a transaction, what waits is sent, be it one message.
+Where there is room for several, a wave is divided among them: two cores of Postgres then work on it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from servicekit.faults import as_unavailable
 _APART_AT_ONCE = 3
 """Transactions that a batch falls apart into, at a time: reads and others' batches need connections too."""
 
+_WORTH_A_TRANSACTION = 8
+"""Sends: its beginning and end cost as much as some of them."""
 
 Store = Callable[[Sequence[NewMessage]], Awaitable[Sequence[Outcome]]]
 """Stores sends together: `send_messages` but for its first arguments."""
@@ -125,7 +128,7 @@ class SendBatches:
     def _start(self) -> None:
         self._starting = False
         while len(self._running) < self._max_in_flight:
-            batch = self._take()
+            batch = self._take(self._share())
             if not batch:
                 return
             # As a part of its first call, in whose trace its statements are seen.
@@ -133,13 +136,20 @@ class SendBatches:
             self._running[task] = batch
             task.add_done_callback(self._ended)
 
-    def _take(self) -> list[_Send]:
+    def _share(self) -> int:
+        """How many sends the next batch takes at most."""
+        waiting = sum(len(self._waiting[conversation_id]) for conversation_id in self._turns)
+        free = self._max_in_flight - len(self._running)
+        parts = max(1, min(free, waiting // _WORTH_A_TRANSACTION))
+        return min(self._max_rows, -(-waiting // parts))
+
+    def _take(self, most: int) -> list[_Send]:
         """The next batch. Its conversations have no turn until it ended."""
         batch: list[_Send] = []
-        while self._turns and len(batch) < self._max_rows:
+        while self._turns and len(batch) < most:
             conversation_id = self._turns.popleft()
             queue, before = self._waiting[conversation_id], len(batch)
-            while queue and len(batch) < self._max_rows:
+            while queue and len(batch) < most:
                 send = queue.popleft()
                 if not send.abandoned:
                     batch.append(send)

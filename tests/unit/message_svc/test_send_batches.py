@@ -44,6 +44,13 @@ class Storing:
             raise error
         return [Refused(Refused.UNDELIVERABLE) for _ in sends]
 
+    async def end_all(self) -> None:
+        """Ends all that run; returns when what follows from it has begun."""
+        for end in self._ends:
+            if not end.done():
+                end.set_result(None)
+        await settled()
+
     async def end(self, number: int, error: Exception | None = None) -> None:
         """Ends the transaction of that number; returns when what follows from it has begun."""
         self._ends[number].set_result(error)
@@ -102,6 +109,20 @@ async def test_a_batch_has_at_most_so_many_rows_and_so_many_run_at_a_time() -> N
 
     assert store.batches[2:] == [["c6", "c7", "c8"], ["c9"]]
     assert len(await call) == 10
+
+
+@pytest.mark.parametrize(
+    ("sends", "batches"), [(11, [11]), (15, [15]), (16, [8, 8]), (33, [17, 16]), (80, [32, 32])]
+)
+async def test_a_wave_is_divided_among_the_transactions_that_are_free(sends: int, batches: list[int]) -> None:
+    store = Storing()
+    call = sending(batches_of(store, rows=32), *(new(uuid4(), f"c{number}") for number in range(sends)))
+    await settled()
+    assert [len(batch) for batch in store.batches] == batches
+
+    while not call.done():
+        await store.end_all()
+    assert len(await call) == sends
 
 
 async def test_a_conversation_is_in_one_batch_at_a_time_and_keeps_its_order() -> None:
