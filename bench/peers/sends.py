@@ -1,7 +1,5 @@
 """Sends at 32 pairs beside ejabberd's, which archives each message in Postgres before it delivers it.
 
-ejabberd has a scheduler for each core; here each core has an edge and a message_svc, bound to it.
-
 Each side has a private Postgres of its own with the same settings. Each round is played in two forms: with
 servers that wait for the disk at each commit (fsync on), as they do unless told otherwise, and without.
 """
@@ -141,6 +139,4 @@ def _rate(name: str, ours: Sequence[Row], theirs: Sequence[Row], at_least: float
     return Figure(f"{name}: rate beside {_PEER}'s", ratio, "times", at_least=at_least)
 
 
-SCENARIO = Scenario(
-    _PEER, "sends in turns with ejabberd", measure, figures, needs=ejabberd.NEEDS, per_core=True
-)
+SCENARIO = Scenario(_PEER, "sends in turns with ejabberd", measure, figures, needs=ejabberd.NEEDS)
