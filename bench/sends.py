@@ -1,7 +1,7 @@
 """Sends through the whole stack: REST in, persisted, told to the other person's socket.
 
-Once with one process of each kind, which is what a cost is compared by; once with an edge and a message_svc
-bound to each core, which is how a machine of few cores has most of it.
+Once with one process of each kind; once with an edge and a message_svc bound to each core, where half as much
+gathers in each and no core is idle.
 """
 
 from __future__ import annotations
