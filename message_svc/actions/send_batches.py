@@ -138,8 +138,10 @@ class SendBatches:
 
     def _share(self) -> int:
         """How many sends the next batch takes at most."""
-        waiting = sum(len(self._waiting[conversation_id]) for conversation_id in self._turns)
         free = self._max_in_flight - len(self._running)
+        if len(self._turns) >= free * self._max_rows:  # nothing to divide: not a look at each of a long queue
+            return self._max_rows
+        waiting = sum(len(self._waiting[conversation_id]) for conversation_id in self._turns)
         parts = max(1, min(free, waiting // _WORTH_A_TRANSACTION))
         return min(self._max_rows, -(-waiting // parts))
 

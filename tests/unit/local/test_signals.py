@@ -31,7 +31,7 @@ async def test_what_comes_while_signals_are_held_is_received_afterwards() -> Non
         cleaned = True
         signals.release()
         assert signals.received is signal.SIGTERM
-        await asyncio.sleep(60)
+        await asyncio.sleep(60)  # never ends by itself: it is cancelled
 
     with pytest.raises(asyncio.CancelledError):
         await asyncio.create_task(run())
@@ -47,6 +47,6 @@ async def test_nothing_held_is_nothing_received() -> None:
         assert signals.received is None
         signals.receive(signal.SIGINT)
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.sleep(60)
+            await asyncio.sleep(60)  # never ends by itself: it is cancelled
 
     await asyncio.create_task(run())
