@@ -15,7 +15,7 @@ from redis import Redis as SyncRedis
 
 from deploy.local.redis import Redis as RedisServer
 from servicekit.outbox.events import SinkUnavailable
-from servicekit.realtime import _SCRIPT, RealtimePublisher, channel, stream_key
+from servicekit.realtime import _RECIPIENTS_A_CALL, _SCRIPT, RealtimePublisher, channel, stream_key
 from tests.support.outbox import realtime_event, streamed
 from tests.support.proxy import proxy_to
 from tests.support.waiting import eventually
@@ -53,6 +53,43 @@ async def test_an_event_is_in_the_stream_by_the_cursor_that_its_frame_carries(
             b"at": orjson.loads(frame)["occurredAt"].encode(),
         }
         assert orjson.loads(frame)["data"] == event.data
+    await publisher.close()
+
+
+@pytest.mark.parametrize("recipients", [1, 2, _RECIPIENTS_A_CALL, 2 * _RECIPIENTS_A_CALL + 1])
+async def test_every_recipient_has_the_event_however_many_there_are(
+    redis_url: str, redis_client: redis.Redis, user: str, recipients: int
+) -> None:
+    publisher = RealtimePublisher(redis_url)
+    everybody = tuple(f"{user}-{number}" for number in range(recipients))
+    events = [realtime_event(user, number, recipients=everybody) for number in range(2)]
+    events.insert(1, realtime_event(user, recipients=()))
+    sent = [str(events[0].event_id), str(events[2].event_id)]
+    async with redis_client.pubsub(ignore_subscribe_messages=True) as listener:
+        await listener.subscribe(*map(channel, everybody))
+        assert await publisher.publish(events) == {}
+        told: dict[str, list[bytes]] = {}
+        while sum(map(len, told.values())) < 2 * recipients:
+            message = await listener.get_message(timeout=30)
+            if message is not None:
+                told.setdefault(message["channel"].decode(), []).append(message["data"])
+    for name in everybody:
+        entries: Any = await redis_client.xrange(stream_key(name))
+        assert [fields[b"eventId"].decode() for _, fields in entries] == sent
+        frames = [frame.partition(b"\n") for frame in told[channel(name)]]
+        assert [cursor for cursor, _, _ in frames] == [entry for entry, _ in entries]
+        assert [orjson.loads(frame)["eventId"] for _, _, frame in frames] == sent
+        assert await redis_client.ttl(stream_key(name)) > 7 * 86_400
+    await publisher.close()
+
+
+async def test_who_is_named_twice_has_the_event_twice(
+    redis_url: str, redis_client: redis.Redis, user: str
+) -> None:
+    publisher = RealtimePublisher(redis_url)
+    event = realtime_event(user, recipients=(user, user))
+    assert await publisher.publish([event]) == {}
+    assert await streamed(redis_client, user) == [str(event.event_id)] * 2
     await publisher.close()
 
 
@@ -210,6 +247,38 @@ async def test_a_full_redis_is_away_rather_than_the_event_refused(
     await publisher.close()
 
 
+async def test_a_redis_that_only_reads_is_away(redis_server: RedisServer, user: str) -> None:
+    publisher = RealtimePublisher(redis_server.url)
+    event = realtime_event(user, recipients=(user, f"{user}-other"))
+    client = redis.Redis.from_url(redis_server.url)
+    await client.replicaof("127.0.0.1", 1)
+    with pytest.raises(SinkUnavailable):
+        await publisher.publish([event])
+    await client.replicaof("NO", "ONE")
+    assert await publisher.publish([event]) == {}
+    for name in event.recipients:
+        assert await streamed(client, name) == [str(event.event_id)]
+    await client.aclose()
+    await publisher.close()
+
+
+async def test_a_stream_that_takes_nothing_more_keeps_the_event_from_nobody_else(
+    redis_url: str, redis_client: redis.Redis, user: str
+) -> None:
+    publisher = RealtimePublisher(redis_url)
+    full = f"{user}-full"
+    await redis_client.xadd(stream_key(full), {"its": "last"}, id=f"{2**64 - 1}-{2**64 - 1}")
+    before, after = f"{user}-before", f"{user}-after"
+    event = realtime_event(user, recipients=(before, full, after))
+    with pytest.raises(SinkUnavailable):
+        await publisher.publish([event])
+    for name in (before, after):
+        assert await streamed(redis_client, name) == [str(event.event_id)]
+    assert await redis_client.xlen(stream_key(full)) == 1
+    await redis_client.delete(stream_key(full))
+    await publisher.close()
+
+
 async def test_a_redis_that_hangs_is_away_after_the_timeout(redis_url: str, user: str) -> None:
     async with proxy_to(redis_url) as proxy:
         publisher = RealtimePublisher(proxy.url, timeout_s=3)
@@ -296,9 +365,11 @@ async def test_something_else_in_a_streams_place_is_removed_rather_than_the_even
     redis_url: str, redis_client: redis.Redis, user: str
 ) -> None:
     publisher = RealtimePublisher(redis_url)
-    taken = f"{user}-taken"
+    taken, other = f"{user}-taken", f"{user}-other"
     await redis_client.set(stream_key(taken), "not a stream", ex=600)
-    event = realtime_event(user, recipients=(user, taken))
+    event = realtime_event(user, recipients=(user, taken, other))
     assert await publisher.publish([event]) == {}
-    assert await streamed(redis_client, user) == await streamed(redis_client, taken) == [str(event.event_id)]
+    for name in event.recipients:
+        assert await streamed(redis_client, name) == [str(event.event_id)]
+        assert await redis_client.ttl(stream_key(name)) > 7 * 86_400
     await publisher.close()
