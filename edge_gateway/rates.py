@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import structlog
 from redis.exceptions import RedisError
@@ -19,7 +19,10 @@ from redis.exceptions import RedisError
 from edge_gateway import problems
 from servicekit.errors import Reason
 from servicekit.redis_commands import RedisCommands, Script
+from servicekit.waves import Wave
 
+_MOST_TOGETHER = 64
+"""Buckets in one call: Redis does nothing else meanwhile."""
 _TAKE = Script((Path(__file__).parent / "lua" / "take.lua").read_text(encoding="utf-8"))
 _log = structlog.get_logger(__name__)
 
@@ -61,8 +64,12 @@ class Taken:
         }
 
 
+_Asked = tuple["asyncio.Future[Taken | None]", str, str, Policy]
+"""Who waits, for one of which person and kind."""
+
+
 class Rates:
-    """Buckets that all edges share, by person and kind.
+    """Buckets that all edges share, by person and kind. What a wave of requests takes is taken in one call.
 
     `pause_s`: how long nothing is counted after Redis did not answer.
     """
@@ -74,6 +81,9 @@ class Rates:
         self._commands = commands
         self._policies = policies
         self._blind_until = 0.0
+        self._asked: list[_Asked] = []
+        self._wave = Wave(lambda: len(self._asked), self._ask, most=_MOST_TOGETHER)
+        self._calls: set[asyncio.Task[None]] = set()
 
     async def require(self, user_id: str, kind: str, headers: dict[str, str]) -> None:
         """Counts one; what holds is added to `headers`. Raises ProblemError 429 for one too many."""
@@ -88,19 +98,38 @@ class Rates:
     async def take(self, user_id: str, kind: str) -> Taken | None:
         """None: this kind is not limited, or it cannot be counted now."""
         limit = self._policies[kind]
-        now = asyncio.get_running_loop().time()
-        if limit is None or now < self._blind_until:
+        loop = asyncio.get_running_loop()
+        if limit is None or loop.time() < self._blind_until:
             return None
+        taken: asyncio.Future[Taken | None] = loop.create_future()
+        self._asked.append((taken, user_id, kind, limit))
+        self._wave.come()
+        return await taken
+
+    def _ask(self) -> None:
+        asked, self._asked = self._asked, []
+        for start in range(0, len(asked), _MOST_TOGETHER):
+            part = asked[start : start + _MOST_TOGETHER]
+            call = asyncio.get_running_loop().create_task(self._take(part), context=Context())
+            self._calls.add(call)
+            call.add_done_callback(self._calls.discard)
+
+    async def _take(self, asked: Sequence[_Asked]) -> None:
+        keys = [f"{{rate:{user_id}}}:{kind}" for _, user_id, kind, _ in asked]
+        limits = [number for *_, limit in asked for number in (limit.quota, limit.window_s * 1000)]
+        found: list[Taken | None] = [None] * len(asked)
         try:
-            answer = await self._commands.run(
-                _TAKE, [f"{{rate:{user_id}}}:{kind}"], [limit.quota, limit.window_s * 1000]
-            )
+            (numbers,) = await self._commands.run_all(_TAKE, [(keys, limits)])
+            for place, (_, _, kind, limit) in enumerate(asked):
+                taken, left, retry_ms, full_ms = numbers[4 * place : 4 * place + 4]
+                found[place] = Taken(kind, limit, bool(taken), left, retry_ms, full_ms)
         except RedisError as error:
-            self._blind_until = now + self._pause_s
+            self._blind_until = asyncio.get_running_loop().time() + self._pause_s
             _log.warning("rate_not_counted", error=type(error).__name__)
-            return None
-        taken, left, retry_ms, full_ms = cast("list[int]", answer)
-        return Taken(kind, limit, bool(taken), left, retry_ms, full_ms)
+        finally:
+            for (waits, *_), each in zip(asked, found, strict=True):
+                if not waits.done():
+                    waits.set_result(each)
 
 
 class Bucket:

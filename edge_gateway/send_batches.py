@@ -25,9 +25,10 @@ from opentelemetry import trace
 from splits.chat.message.v1 import service_pb2 as message_rpc
 
 from servicekit.errors import ChatError, DeadlineError, Reason
+from servicekit.waves import Wave
 
-_WAVE_S = 0.002
-"""Who goes on coming, turn by turn, holds the first up no longer: a call costs less than that."""
+_WORTH_A_CALL = 16
+"""Sends: what a call costs itself is as much as some of them."""
 
 _AT_FAULT = re.compile(r"/sends/(\d+)/")
 
@@ -82,10 +83,7 @@ class SendBatches:
         self._timer: asyncio.TimerHandle | None = None
         """One for all, at the first of their deadlines: they mostly do not come."""
         self._wakes_at = 0.0
-        self._scheduled = False
-        self._arrived = 0
-        """How many waited when the loop's last turn ended; 0 when no call was free then."""
-        self._leave_at = 0.0
+        self._wave = Wave(self._may_leave, self._start, most=min(bounds.most, bounds.waiting))
         self._closed = False
 
     async def send(
@@ -98,7 +96,7 @@ class SendBatches:
         deadline = loop.time() + timeout
         member = Member(send, (sender_id, send.conversation_id), deadline, loop.create_future())
         self._waiting.append(member)
-        self._start_soon()
+        self._wave.come()
         self._unsettled.add(member)
         self._wake_at(deadline)
         try:
@@ -143,44 +141,34 @@ class SendBatches:
         if left:
             self._wake_at(min(left))
 
-    def _start_soon(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._at_turns_end)
+    def _may_leave(self) -> int:
+        """How many wait for nothing but each other."""
+        return len(self._waiting) if len(self._calls) < self._bounds.in_flight else 0
 
-    def _at_turns_end(self) -> None:
-        self._scheduled = False
-        if len(self._calls) < self._bounds.in_flight and self._more_may_come():
-            self._arrived = len(self._waiting)
-            self._start_soon()
-            return
-        self._arrived = 0
-        while len(self._calls) < self._bounds.in_flight and (members := self._next()):
+    def _start(self) -> None:
+        while len(self._calls) < self._bounds.in_flight and (members := self._next(self._share())):
             self._places.update(member.place for member in members)
             context = members[0].context if len(members) == 1 else Context()
             call = asyncio.get_running_loop().create_task(self._run(members), context=context)
             self._calls.add(call)
             call.add_done_callback(self._over)
 
-    def _more_may_come(self) -> bool:
-        waiting, bounds = len(self._waiting), self._bounds
-        if not self._arrived < waiting < min(bounds.most, bounds.waiting):
-            return False
-        now = asyncio.get_running_loop().time()
-        if self._arrived == 0:
-            self._leave_at = now + _WAVE_S
-        return now < self._leave_at
+    def _share(self) -> int:
+        """How many sends the next call takes at most."""
+        waiting = len(self._waiting)
+        parts = max(1, min(self._bounds.in_flight - len(self._calls), waiting // _WORTH_A_CALL))
+        return min(self._bounds.most, -(-waiting // parts))
 
     def _over(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
         if self._waiting:
-            self._start_soon()
+            self._wave.come()
 
-    def _next(self) -> list[Member]:
+    def _next(self, most: int) -> list[Member]:
         members: list[Member] = []
         passed: list[Member] = []
         now = asyncio.get_running_loop().time()
-        while self._waiting and len(members) < self._bounds.most:
+        while self._waiting and len(members) < most:
             member = self._waiting.popleft()
             if member.deadline <= now:
                 member.expire()

@@ -29,9 +29,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from servicekit.waves import Wave
+
 _MOST_TOGETHER = 64
-_WAVE_S = 0.002
-"""Commands that wait for others to be asked, and for how long: who asks in every turn holds nobody up."""
+"""Commands that wait for others to be asked."""
 
 Word = bytes | str | int | float
 """One part of a command."""
@@ -139,9 +140,7 @@ class _Connection(asyncio.Protocol):
         self._greeted = 0
         """How many commands of the greeting are answered; all others wait for that."""
         self._unsent: list[bytes] = []
-        self._asked = 0
-        """How many of them there were when the loop's last turn ended."""
-        self._leave_at = 0.0
+        self._wave = Wave(lambda: len(self._unsent), self._send, most=_MOST_TOGETHER)
         self._waiting: deque[_Asked] = deque()
         """In the order of their commands."""
         self._timer: asyncio.TimerHandle | None = None
@@ -159,8 +158,8 @@ class _Connection(asyncio.Protocol):
             self._timer = self._loop.call_later(self._timeout_s, self._on_time)
         if count is not None:
             self._loop.call_soon(self._send)  # a company of its own
-        elif not self._unsent:
-            self._loop.call_soon(self._at_turns_end)
+        else:
+            self._wave.come()
         self._unsent.append(packed)
         return reply
 
@@ -233,22 +232,6 @@ class _Connection(asyncio.Protocol):
             future.set_exception(reply)
         else:
             future.set_result(reply)
-
-    def _at_turns_end(self) -> None:
-        if self._more_may_come():
-            self._asked = len(self._unsent)
-            self._loop.call_soon(self._at_turns_end)
-            return
-        self._asked = 0
-        self._send()
-
-    def _more_may_come(self) -> bool:
-        if not self._asked < len(self._unsent) < _MOST_TOGETHER:
-            return False
-        now = self._loop.time()
-        if self._asked == 0:
-            self._leave_at = now + _WAVE_S
-        return now < self._leave_at
 
     def _send(self) -> None:
         """Writes what was asked, once Redis knows who asks."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import orjson
 import pytest
@@ -13,6 +14,8 @@ import pytest_asyncio
 from aiohttp import ClientSession
 from structlog.testing import capture_logs
 
+from edge_gateway.rates import Policy, Rates, Taken
+from servicekit.redis_commands import RedisCommands, Script, Word
 from tests.support import contract
 from tests.support.edge import Edge, ask, problem, run_edge
 from tests.support.issuer import Issuer
@@ -20,6 +23,19 @@ from tests.support.keys import Keys
 from tests.support.proxy import proxy_to
 from tests.support.rawsocket import frame
 from tests.support.sockets import WHERE, connect, enter, say, somebody
+
+
+class Counting(RedisCommands):
+    """Counts how many scripts are asked for."""
+
+    scripts = 0
+
+    async def run_all(
+        self, script: Script, calls: Sequence[tuple[Sequence[Word], Sequence[Word]]]
+    ) -> list[Any]:
+        self.scripts += len(calls)
+        return await super().run_all(script, calls)
+
 
 SEND = f"/v1/conversations/{WHERE}/messages"
 
@@ -72,6 +88,48 @@ async def test_at_once_no_more_than_the_quota_passes(http: ClientSession, edge: 
     token = edge.issuer.token(somebody())
     replies = await asyncio.gather(*(ask(http, edge, "GET", "/v1/me", token=token) for _ in range(20)))
     assert sorted(reply.status for reply in replies) == [200] * 3 + [429] * 17
+
+
+async def test_a_wave_of_requests_is_counted_in_few_calls_and_each_for_itself(redis_url: str) -> None:
+    commands = Counting(redis_url)
+    policies = {"read": Policy(3, 60), "send": Policy(100, 10), "other": None}
+    rates = Rates(commands, policies, pause_s=5)
+    people = [somebody() for _ in range(59)]
+
+    try:
+        flood = [rates.take(people[0], "read") for _ in range(20)]
+        others = [rates.take(each, kind) for each in people[1:] for kind in ("read", "send", "other")]
+        found = await asyncio.gather(*flood, *others)
+        assert commands.scripts == math.ceil((20 + 2 * 58) / 64)
+        assert [taken.allowed for taken in found[:20] if taken] == [True] * 3 + [False] * 17
+        refused = found[19]
+        assert refused is not None
+        assert 19_000 < refused.retry_ms <= 20_000
+        for index, taken in enumerate(found[20:]):
+            kind = ("read", "send", "other")[index % 3]
+            if kind == "other":
+                assert taken is None
+                continue
+            assert taken is not None
+            assert (taken.kind, taken.policy, taken.allowed) == (kind, policies[kind], True)
+            assert taken.left == taken.policy.quota - 1
+            assert 0 < taken.full_ms <= taken.policy.window_s * 1000 / taken.policy.quota
+    finally:
+        commands.close()
+
+
+async def test_who_goes_while_it_is_counted_takes_nobody_along(redis_url: str) -> None:
+    commands = RedisCommands(redis_url)
+    rates = Rates(commands, {"read": Policy(3, 60)}, pause_s=5)
+    try:
+        asked = [asyncio.create_task(rates.take(somebody(), "read")) for _ in range(3)]
+        await asyncio.sleep(0)
+        asked[1].cancel()
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert isinstance(found[1], asyncio.CancelledError)
+        assert [each.left for each in found if isinstance(each, Taken)] == [2, 2]
+    finally:
+        commands.close()
 
 
 async def test_what_is_off_carries_no_headers(http: ClientSession, edge: Edge) -> None:
