@@ -27,9 +27,6 @@ from splits.chat.message.v1 import service_pb2 as message_rpc
 from servicekit.errors import ChatError, DeadlineError, Reason
 from servicekit.waves import Wave
 
-_WORTH_A_CALL = 16
-"""Sends: what a call costs itself is as much as some of them."""
-
 _AT_FAULT = re.compile(r"/sends/(\d+)/")
 
 
@@ -146,29 +143,23 @@ class SendBatches:
         return len(self._waiting) if len(self._calls) < self._bounds.in_flight else 0
 
     def _start(self) -> None:
-        while len(self._calls) < self._bounds.in_flight and (members := self._next(self._share())):
+        while len(self._calls) < self._bounds.in_flight and (members := self._next()):
             self._places.update(member.place for member in members)
             context = members[0].context if len(members) == 1 else Context()
             call = asyncio.get_running_loop().create_task(self._run(members), context=context)
             self._calls.add(call)
             call.add_done_callback(self._over)
 
-    def _share(self) -> int:
-        """How many sends the next call takes at most."""
-        waiting = len(self._waiting)
-        parts = max(1, min(self._bounds.in_flight - len(self._calls), waiting // _WORTH_A_CALL))
-        return min(self._bounds.most, -(-waiting // parts))
-
     def _over(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
         if self._waiting:
             self._wave.come()
 
-    def _next(self, most: int) -> list[Member]:
+    def _next(self) -> list[Member]:
         members: list[Member] = []
         passed: list[Member] = []
         now = asyncio.get_running_loop().time()
-        while self._waiting and len(members) < most:
+        while self._waiting and len(members) < self._bounds.most:
             member = self._waiting.popleft()
             if member.deadline <= now:
                 member.expire()

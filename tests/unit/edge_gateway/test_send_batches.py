@@ -111,26 +111,6 @@ async def test_who_comes_for_ever_holds_nobody_up_beyond_a_full_call() -> None:
     assert [len(call) for call in service.calls] == [4] * 5
 
 
-@pytest.mark.parametrize(
-    ("number", "held", "calls"),
-    [(31, 0, [31]), (32, 0, [16, 16]), (33, 0, [17, 16]), (64, 0, [32, 32]), (48, 1, [32]), (15, 1, [15])],
-)
-async def test_a_wave_is_divided_among_the_calls_that_are_free(
-    number: int, held: int, calls: list[int]
-) -> None:
-    service = Service()
-    to = batches(service)
-    busy = await hold(service, to, held)
-    service.pause = asyncio.Event()
-    sent = [asyncio.create_task(send(to, str(index))) for index in range(number)]
-    await turns()
-    assert [len(call) for call in service.calls[held:]] == calls
-    service.pause.set()
-    for each in busy:
-        each.cancel()
-    assert await asyncio.gather(*sent) == [str(index) for index in range(number)]
-
-
 async def test_turns_that_take_long_hold_nobody_up() -> None:
     service = Service()
     to = batches(service)
