@@ -124,7 +124,7 @@ class EdgeApp:
         known = profiles.Profiles(
             backends, remembered=settings.profiles_remembered, again_s=settings.profiles_again_s
         )
-        rates = Rates(self._commands, policies(settings), pause_s=settings.rate_pause_ms / 1000)
+        self._rates = rates = Rates(self._commands, policies(settings), pause_s=settings.rate_pause_ms / 1000)
         leases = Leases(self._commands, limit=settings.ws_max_per_user, max_age_s=settings.ws_max_age_s)
         timeout_s = settings.request_timeout_ms / 1000
         self._marks = ReadMarks(writing(backends, timeout_s), self.metrics, mark_bounds(settings))
@@ -314,6 +314,7 @@ class EdgeApp:
         await asyncio.gather(*(keys.close() for keys in self._keys.values()))
         await self._http_client.close()
         await self._backends.close()
+        self._rates.close()
         self._commands.close()
 
 

@@ -83,7 +83,8 @@ class Rates:
         self._blind_until = 0.0
         self._asked: list[_Asked] = []
         self._wave = Wave(lambda: len(self._asked), self._ask, most=_MOST_TOGETHER)
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: dict[asyncio.Task[None], Sequence[_Asked]] = {}
+        self._closed = False
 
     async def require(self, user_id: str, kind: str, headers: dict[str, str]) -> None:
         """Counts one; what holds is added to `headers`. Raises ProblemError 429 for one too many."""
@@ -99,37 +100,57 @@ class Rates:
         """None: this kind is not limited, or it cannot be counted now."""
         limit = self._policies[kind]
         loop = asyncio.get_running_loop()
-        if limit is None or loop.time() < self._blind_until:
+        if limit is None or loop.time() < self._blind_until or self._closed:
             return None
         taken: asyncio.Future[Taken | None] = loop.create_future()
         self._asked.append((taken, user_id, kind, limit))
         self._wave.come()
         return await taken
 
+    def close(self) -> None:
+        """Counts nothing any more, what is under way neither. Before Redis' connection is closed."""
+        self._closed = True
+        for call, asked in self._calls.items():
+            call.cancel()
+            _settle(asked, [None] * len(asked))  # it may not have begun
+        _settle(self._asked, [None] * len(self._asked))
+        self._asked = []
+
     def _ask(self) -> None:
-        asked, self._asked = self._asked, []
+        asked = [each for each in self._asked if not each[0].done()]
+        self._asked = []
         for start in range(0, len(asked), _MOST_TOGETHER):
             part = asked[start : start + _MOST_TOGETHER]
-            call = asyncio.get_running_loop().create_task(self._take(part), context=Context())
-            self._calls.add(call)
-            call.add_done_callback(self._calls.discard)
+            # One that goes alone is logged as its request's.
+            context = None if len(asked) == 1 else Context()
+            call = asyncio.get_running_loop().create_task(self._take(part), context=context)
+            self._calls[call] = part
+            call.add_done_callback(self._calls.pop)
 
     async def _take(self, asked: Sequence[_Asked]) -> None:
         keys = [f"{{rate:{user_id}}}:{kind}" for _, user_id, kind, _ in asked]
         limits = [number for *_, limit in asked for number in (limit.quota, limit.window_s * 1000)]
         found: list[Taken | None] = [None] * len(asked)
         try:
-            (numbers,) = await self._commands.run_all(_TAKE, [(keys, limits)])
+            numbers = await self._commands.run(_TAKE, keys, limits)
             for place, (_, _, kind, limit) in enumerate(asked):
                 taken, left, retry_ms, full_ms = numbers[4 * place : 4 * place + 4]
                 found[place] = Taken(kind, limit, bool(taken), left, retry_ms, full_ms)
         except RedisError as error:
             self._blind_until = asyncio.get_running_loop().time() + self._pause_s
             _log.warning("rate_not_counted", error=type(error).__name__)
-        finally:
-            for (waits, *_), each in zip(asked, found, strict=True):
+        except Exception as error:  # noqa: BLE001 - it is for those who wait to hear of it
+            for waits, *_ in asked:
                 if not waits.done():
-                    waits.set_result(each)
+                    waits.set_exception(error)
+            return
+        _settle(asked, found)
+
+
+def _settle(asked: Sequence[_Asked], found: Sequence[Taken | None]) -> None:
+    for (waits, *_), each in zip(asked, found, strict=True):
+        if not waits.done():
+            waits.set_result(each)
 
 
 class Bucket:

@@ -12,7 +12,14 @@ local at_text = string.format('%.0f', now)
 local found = {}
 for i, key in ipairs(KEYS) do
   local capacity, window = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
-  local held = redis.call('HMGET', key, 'tokens', 'at')
+  local held = redis.pcall('HMGET', key, 'tokens', 'at')
+  if held.err and string.find(held.err, 'WRONGTYPE', 1, true) then
+    -- Something else in the bucket's place would leave all who are asked for together uncounted, each time.
+    redis.call('DEL', key)
+    held = {}
+  elseif held.err then
+    return held
+  end
   local tokens, at = tonumber(held[1]) or capacity, tonumber(held[2]) or now
   tokens = math.min(capacity, tokens + math.max(0, now - at) * capacity / window)
   local taken = 0

@@ -86,3 +86,40 @@ async def test_what_was_taken_meanwhile_is_missed_by_nobody() -> None:
     pile.put(3)
     await turns(2)
     assert pile.left == [[], [3]]
+
+
+async def test_what_comes_while_others_leave_leaves_too() -> None:
+    pile = Pile()
+    left = pile.wave
+
+    def leave_and_come() -> None:
+        pile.left.append(pile.waiting)
+        pile.waiting = [7] if len(pile.left) == 1 else []
+        if pile.waiting:
+            left.come()
+
+    left = Wave(lambda: len(pile.waiting), leave_and_come, most=100)
+    pile.waiting.append(1)
+    left.come()
+    await turns(5)
+    assert pile.left == [[1], [7]]
+
+
+async def test_a_fault_of_those_who_left_is_not_for_those_who_come() -> None:
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, found: told.append(found["message"]))
+    left: list[int] = []
+
+    def fail() -> None:
+        left.append(1)
+        if len(left) == 1:
+            raise ValueError
+
+    wave = Wave(lambda: 1, fail, most=100)
+    wave.come()
+    await turns(5)
+    wave.come()
+    await turns(5)
+    asyncio.get_running_loop().set_exception_handler(None)
+    assert len(left) == 2
+    assert len(told) == 1
