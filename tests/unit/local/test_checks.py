@@ -27,5 +27,5 @@ async def test_a_check_over_its_budget_is_ended_and_named() -> None:
 
 
 def test_every_part_has_a_budget_that_ends_a_hang_and_leaves_a_slow_machine_its_time() -> None:
-    # The whole is promised in 25 minutes and measured far below; a budget is there for what hangs.
-    assert all(1 <= check.minutes <= 15 for check in CHECKS)
+    # The whole is promised in 25 minutes on two quiet cores; a budget is there for what hangs.
+    assert all(1 <= check.minutes <= 30 for check in CHECKS)
