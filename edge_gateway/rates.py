@@ -139,7 +139,7 @@ class Rates:
         except RedisError as error:
             self._blind_until = asyncio.get_running_loop().time() + self._pause_s
             _log.warning("rate_not_counted", error=type(error).__name__)
-        except Exception as error:  # noqa: BLE001 - it is for those who wait to hear of it
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised to each who asked
             for waits, *_ in asked:
                 if not waits.done():
                     waits.set_exception(error)

@@ -60,8 +60,8 @@ def _suite(name: str, minutes: float, *, backing: bool = True, browser: bool = F
     return Check(name, minutes, (command,), needs_backing=backing, needs_browser=browser)
 
 
-# The budgets end what hangs. They are four times what is needed on two quiet cores: a shared machine was seen
-# to take that long for hours.
+# The budgets end what hangs, and leave its time to a machine that is several times slower than a quiet one,
+# as a shared one was for hours.
 CHECKS = (
     Check("lint", 6, (_tool("ruff", "check"), _tool("ruff", "format", "--check"), _tool("lint-imports"))),
     Check("types", 15, (_tool("mypy", "."),)),

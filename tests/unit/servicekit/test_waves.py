@@ -66,14 +66,12 @@ async def test_a_full_pile_waits_for_no_turn_more() -> None:
 
 async def test_a_wave_without_an_end_holds_nobody_up() -> None:
     pile = Pile()
-    began = time.monotonic()
     for each in range(100):
         pile.put(each)
         await turns(1)
-        time.sleep(0.003)  # noqa: ASYNC251 - so long is a turn here
+        time.sleep(0.003)  # noqa: ASYNC251 - each turn takes longer than a wave may: the loop itself is to be late
         assert len(pile.waiting) <= 2
     assert len(pile.left) >= 40
-    assert time.monotonic() - began >= 0.3
 
 
 async def test_what_was_taken_meanwhile_is_missed_by_nobody() -> None:
